@@ -41,12 +41,14 @@ class Curated:
         files: All files, in the order in which their rows are read.
         key: Columns that name a row.
         columns: ``(name, arrow type)`` of every column, in file order.
+        digest: Hash of all rows and columns, whatever the files are called and wherever they stand.
     """
 
     uri: str
     files: tuple[CuratedFile, ...]
     key: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
+    digest: str = ""
 
     def rows(self, split: str) -> int:
         """Return how many rows a split has."""
@@ -67,6 +69,7 @@ class Curated:
     def save(self) -> None:
         """Write table.json: the one step that makes the table exist."""
         body = {
+            "digest": self.digest,
             "key": list(self.key),
             "columns": [{"name": name, "type": kind} for name, kind in self.columns],
             "files": [asdict(file) for file in self.files],
@@ -93,6 +96,7 @@ def open_curated(uri: str) -> Curated:
         files=tuple(CuratedFile(**file) for file in body["files"]),
         key=tuple(body["key"]),
         columns=tuple((column["name"], column["type"]) for column in body["columns"]),
+        digest=body["digest"],
     )
 
 

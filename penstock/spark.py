@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from penstock.errors import PenstockError
+from penstock.errors import InputError, PenstockError, ServiceError, listed
 from penstock.java import java_home
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["map_tasks", "session"]
+__all__ = ["Activity", "activity", "map_tasks", "session", "sql_expression", "translated"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,6 +38,7 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     "spark.driver.memory": "2g",
     "spark.sql.shuffle.partitions": "8",
     "spark.log.level": "ERROR",
+    "spark.ui.showConsoleProgress": "false",  # progress.py shows it
 }
 
 
@@ -56,6 +60,8 @@ def session(name: str, *, conf: Mapping[str, str] | None = None) -> Iterator[Spa
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         os.environ["JAVA_HOME"] = str(java_home())
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ.setdefault("SPARK_CONF_DIR", str(Path(__file__).parent / "sparkconf"))
     from pyspark.conf import SparkConf
     from pyspark.sql import SparkSession
 
@@ -121,3 +127,94 @@ def map_tasks(
         if error is not None:
             raise error
     return [result for result, _ in outcomes]  # type: ignore[misc]
+
+
+def sql_expression(rows: DataFrame, text: str, *, where: str) -> Column:
+    """Return ``text`` as a column of ``rows``. Analyses, and starts no Spark job.
+
+    Raises:
+        InputError: It does not parse, or names what ``rows`` does not have; ``where`` says whose it is.
+    """
+    from pyspark.errors import AnalysisException, ParseException
+    from pyspark.sql import functions as F
+
+    try:
+        rows.select(F.expr(text))
+    except ParseException as error:
+        raise InputError(f"{where}: {text!r} is not a SQL expression\n  {_first(error)}") from None
+    except AnalysisException as error:
+        hint = _first(error)
+        raise InputError(
+            f"{where}: {text!r} does not fit the table\n  {hint}\n  it has: {listed(rows.columns, 40)}"
+        ) from None
+    return F.expr(text)
+
+
+def _first(error: Exception) -> str:
+    """Return the first line of what Spark says, without its error class and position."""
+    line = str(error).strip().splitlines()[0]
+    return re.sub(r"^\[[A-Z_.]+\] ", "", line).split("; line ")[0].strip()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what Spark raises, once it has given up on a job, into a ServiceError.
+
+    Raises:
+        ServiceError: A job failed for a reason that is not one of ours: a full disk, a lost worker,
+            an unreadable file. The foreign error is its ``__cause__``.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        raise ServiceError(
+            f"Spark gave up: {_root_cause(error)}\n"
+            "  what the stage had begun is not taken for whole; mend the cause and run it again"
+        ) from error
+
+
+def _root_cause(error: Exception) -> str:
+    """Return the deepest 'Caused by' of a Java stack, or the last line of a Python worker's."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    python = [line for line in lines if re.match(r"^[A-Za-z_.]+(Error|Exception): ", line)]
+    found = causes[-1:] or python[-1:] or lines[:1] or [type(error).__name__]
+    return found[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activity:
+    """What Spark is doing now, by its own status store.
+
+    Attributes:
+        what: Description of the job, or the stage's name.
+        tasks_done: Finished tasks of the running stages.
+        tasks: All tasks of the running stages.
+        rows: Records that the running stages have read, from files or a shuffle.
+        size_bytes: Bytes likewise.
+    """
+
+    what: str
+    tasks_done: int
+    tasks: int
+    rows: int
+    size_bytes: int
+
+
+def activity(session: SparkSession) -> Activity | None:
+    """Return what runs now, or None when nothing does. A few calls to the JVM, no job."""
+    stages = session.sparkContext._jsc.sc().statusStore().activeStages()
+    running = [stages.apply(i) for i in range(stages.size())]
+    if not running:
+        return None
+    described = running[0].description()
+    return Activity(
+        what=described.get() if described.isDefined() else "",
+        tasks_done=sum(stage.numCompleteTasks() for stage in running),
+        tasks=sum(stage.numTasks() for stage in running),
+        rows=sum(stage.inputRecords() + stage.shuffleReadRecords() for stage in running),
+        size_bytes=sum(stage.inputBytes() + stage.shuffleReadBytes() for stage in running),
+    )

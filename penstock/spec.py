@@ -48,7 +48,9 @@ class Model(BaseModel):
 class Source(Model):
     """One raw table: files below a path, as they arrive."""
 
-    path: str = Field(description="Folder or file, relative to the root, or a URI. Folders like month=01 become columns.")
+    path: str = Field(
+        description="Folder or file, relative to the root, or a URI. Folders like month=01 become columns."
+    )
     format: Literal["csv", "json", "parquet"] = Field(
         description="csv has a header line; json is JSON Lines, one object a line."
     )
@@ -60,9 +62,6 @@ class Source(Model):
         default=("",), description="Texts of CSV cells that mean: missing."
     )
     separator: str = Field(default=",", min_length=1, max_length=1, description="CSV only.")
-    multiline: bool = Field(
-        default=False, description="CSV only: quoted cells may hold line breaks; files are then not split."
-    )
     max_malformed_share: float = Field(
         default=0.01,
         ge=0,
@@ -70,7 +69,8 @@ class Source(Model):
         description="Malformed rows go to quarantine; past this share of the rows (0 to 1) the run fails.",
     )
     derive: dict[Column, Sql] = Field(
-        default_factory=dict, description="Columns added right after reading: name -> SQL expression."
+        default_factory=dict,
+        description="Columns added right after reading: name -> SQL expression.",
     )
 
 
@@ -86,11 +86,14 @@ class Join(Model):
         description="many_to_one: the key is unique in this source. one_to_one: in the base as well.",
     )
     latest_by: str | None = Field(
-        default=None, description="Column whose largest value picks the row when a key repeats. Unset: refuse."
+        default=None,
+        description="Column whose largest value picks the row when a key repeats. Unset: refuse.",
     )
-    columns: tuple[Column, ...] | None = Field(default=None, description="Columns to take; unset: all.")
+    columns: tuple[Column, ...] | None = Field(
+        default=None, description="Columns to take; unset: all."
+    )
 
-    def keys(self) -> tuple[tuple[str, str], ...]:
+    def key_pairs(self) -> tuple[tuple[str, str], ...]:
         """Return ``(base column, source column)`` pairs."""
         if isinstance(self.on, str):
             return ((self.on, self.on),)
@@ -103,15 +106,21 @@ class MergeSpec(Model):
     """raw -> curated: one row per key."""
 
     base: str = Field(description="Source whose rows are the rows of the result.")
-    key: tuple[Column, ...] = Field(min_length=1, description="Columns that name one row of the base.")
+    key: tuple[Column, ...] = Field(
+        min_length=1, description="Columns that name one row of the base."
+    )
     joins: tuple[Join, ...] = ()
     derive: dict[Column, Sql] = Field(
         default_factory=dict, description="Columns added after the joins: name -> SQL expression."
     )
     where: Sql | None = Field(default=None, description="SQL filter, applied after derive.")
-    drop: tuple[Column, ...] = Field(default=(), description="Columns that must not reach curated/.")
+    drop: tuple[Column, ...] = Field(
+        default=(), description="Columns that must not reach curated/."
+    )
     rows_per_file: int = Field(
-        default=125_000, ge=1, description="Rows that one curated file holds, about; a file is the unit of parallel work."
+        default=125_000,
+        ge=1,
+        description="Rows that one curated file holds, about; a file is the unit of parallel work.",
     )
 
 
@@ -144,14 +153,17 @@ class NumericFeatures(Model):
     kind: Literal["numeric"]
     columns: tuple[Column, ...] = Field(min_length=1)
     impute: Literal["median", "mean", "most_frequent", "constant", "refuse"] = Field(
-        default="median", description="What replaces a null or NaN; learned from the train split alone."
+        default="median",
+        description="What replaces a null or NaN; learned from the train split alone.",
     )
     fill_value: float | None = Field(default=None, description="For impute: constant.")
     indicator: bool = Field(
-        default=True, description="Add <column>__missing (0/1) where the train split has missing cells."
+        default=True,
+        description="Add <column>__missing (0/1) where the train split has missing cells.",
     )
     scale: Literal["standard", "none"] = Field(
-        default="standard", description="standard: (x - mean) / standard deviation, of the imputed train split."
+        default="standard",
+        description="standard: (x - mean) / standard deviation, of the imputed train split.",
     )
 
 
@@ -161,9 +173,12 @@ class CategoricalFeatures(Model):
     kind: Literal["categorical"]
     columns: tuple[Column, ...] = Field(min_length=1)
     impute: Literal["most_frequent", "constant", "refuse"] = "constant"
-    fill_value: str = Field(default="(missing)", description="For impute: constant; a category of its own.")
+    fill_value: str = Field(
+        default="(missing)", description="For impute: constant; a category of its own."
+    )
     indicator: bool = Field(
-        default=False, description="Add <column>__missing (0/1) where the train split has missing cells."
+        default=False,
+        description="Add <column>__missing (0/1) where the train split has missing cells.",
     )
     encode: Literal["one_hot"] = "one_hot"
     min_frequency: int | float = Field(
@@ -172,10 +187,13 @@ class CategoricalFeatures(Model):
         description="Rarer categories are rare: a count of train rows (integer), or a share of them (below 1).",
     )
     max_categories: int | None = Field(
-        default=None, ge=1, description="Keep this many, the most frequent; all others are rare. Unset: no cap."
+        default=None,
+        ge=1,
+        description="Keep this many, the most frequent; all others are rare. Unset: no cap.",
     )
     rare: Literal["group", "zeros"] = Field(
-        default="group", description="group: one column <column>=(rare) for all of them. zeros: none is set."
+        default="group",
+        description="group: one column <column>=(rare) for all of them. zeros: none is set.",
     )
     unknown: Literal["rare", "zeros", "refuse"] = Field(
         default="rare",
@@ -192,9 +210,13 @@ class DatasetSpec(Model):
     layout: Literal["auto", "dense", "sparse"] = Field(
         default="auto", description="auto: whichever makes fewer bytes, predicted from the plan."
     )
-    shard_bytes: int = Field(default=64 * 2**20, ge=2**10, description="Aim for shards of this size.")
+    shard_bytes: int = Field(
+        default=64 * 2**20, ge=2**10, description="Aim for shards of this size."
+    )
     max_width: int = Field(
-        default=10_000, ge=1, description="Refuse a wider matrix, and say which column makes it wide."
+        default=10_000,
+        ge=1,
+        description="Refuse a wider matrix, and say which column makes it wide.",
     )
 
 
@@ -204,14 +226,19 @@ class TrainSpec(Model):
     algorithm: Literal["linear-learner", "xgboost"]
     name: Name | None = Field(default=None, description="Unset: the algorithm's name.")
     hyperparameters: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="As SageMaker names them; passed to the container as texts."
+        default_factory=dict,
+        description="As SageMaker names them; passed to the container as texts.",
     )
     input_mode: Literal["Pipe", "File", "FastFile"] = "Pipe"
     max_run_s: int = Field(default=3600, ge=1, description="Stop the job after this many seconds.")
     idle_timeout_s: int = Field(
-        default=300, ge=1, description="Fail the job when no byte of a channel moves and nothing is logged for so long."
+        default=300,
+        ge=1,
+        description="Fail the job when no byte of a channel moves and nothing is logged for so long.",
     )
-    gates: dict[str, Gate] = Field(default_factory=dict, description='For this model: auc: ">= 0.70".')
+    gates: dict[str, Gate] = Field(
+        default_factory=dict, description='For this model: auc: ">= 0.70".'
+    )
 
     @property
     def label(self) -> str:
@@ -231,7 +258,9 @@ class Spec(Model):
     """A whole pipeline.yaml."""
 
     version: Literal[1] = 1
-    name: Name = Field(description="Names the folders below curated/, datasets/, models/, reports/.")
+    name: Name = Field(
+        description="Names the folders below curated/, datasets/, models/, reports/."
+    )
     task: Task
     label: LabelSpec
     sources: dict[TableName, Source] = Field(min_length=1)

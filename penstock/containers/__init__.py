@@ -1,0 +1,14 @@
+"""Programs that run inside a training container, and the models that they leave.
+
+Each honours SageMaker's contract below a prefix that SAGEMAKER_BASE_DIR moves, so the same program
+is PID 1 of an image or a plain subprocess on a laptop:
+
+    python -m penstock.containers.linear_learner train
+    python -m penstock.containers.xgboost train
+"""
+
+from __future__ import annotations
+
+from penstock.containers.model import Model, load_model
+
+__all__ = ["Model", "load_model"]

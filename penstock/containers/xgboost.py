@@ -1,0 +1,235 @@
+"""xgboost: gradient boosted trees on a quantile matrix that is filled from a stream.
+
+    SAGEMAKER_BASE_DIR=/tmp/job python -m penstock.containers.xgboost train
+
+The matrix reads its rows several times (for the sketch, then for the bins); each pass is the next
+epoch of the channel. It keeps one small integer per cell, so memory is about a quarter of the
+rows' bytes, and no copy of the rows themselves. The validation matrix uses the train matrix's bins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from penstock.containers import contract
+from penstock.containers.batches import Batch, check_width, class_rows_of
+from penstock.containers.hyperparameters import check
+from penstock.containers.tables import XGBOOST, XGBOOST_OBJECTIVES
+from penstock.containers.xgboost_model import XGBoostModel
+from penstock.errors import DataError
+
+__all__ = ["main", "train"]
+
+# One batch of a pass: small enough beside the matrix, large enough to be sketched quickly.
+BATCH_ROWS = 8192
+
+# Names that Penstock's loop handles itself.
+_OWN = ("num_round", "early_stopping_rounds", "csv_weights")
+
+# Metrics that are better when larger; "ndcg@5" and "map@5-" go by their first letters.
+_LARGER_IS_BETTER = ("auc", "aucpr", "map", "ndcg", "pre")
+
+
+class Passes(xgboost.DataIter):  # type: ignore[misc]  # xgboost has no types
+    """The batches of a channel, pass by pass.
+
+    Attributes:
+        rows: Rows of the last pass.
+        width: Features of a row; None before the first batch.
+        layout: ``dense`` or ``sparse``.
+    """
+
+    def __init__(self, job: contract.Job, name: str, classes: int, width: int | None) -> None:
+        self._job, self._channel, self._classes = job, job.channel(name), classes
+        self._where = f"channel {name!r}"
+        self._batches: Generator[Batch] | None = None
+        self.rows, self.width, self.layout = 0, width, "dense"
+        super().__init__()
+
+    def reset(self) -> None:
+        """Begin the next pass: the channel's next epoch."""
+        self.close()
+        self._batches = self._channel.epoch(BATCH_ROWS)
+        self.rows = 0
+
+    def next(self, input_data: Callable[..., None]) -> bool:
+        """Hand one batch to XGBoost; return whether there was one."""
+        if self._job.stopping:
+            raise contract.StopRequested
+        batch = next(self._batches, None) if self._batches is not None else None
+        if batch is None:
+            return False
+        self.width = self.width or int(batch.features.shape[1])
+        check_width(batch, self.width, self._where)
+        class_rows_of(batch.labels, self._classes, self._where)
+        self.layout = "dense" if isinstance(batch.features, np.ndarray) else "sparse"
+        self.rows += batch.rows
+        input_data(data=batch.features, label=batch.labels)
+        return True
+
+    def close(self) -> None:
+        """End the pass; a FIFO that is not read to its end is closed."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matrices:
+    """The data of a training.
+
+    Attributes:
+        evals: ``(matrix, channel name)``, train first.
+        layout: ``dense`` or ``sparse``.
+    """
+
+    evals: tuple[tuple[Any, str], ...]
+    layout: str
+
+
+def train(job: contract.Job) -> None:
+    """Train on the job's channels and write the model.
+
+    Raises:
+        InputError: Hyperparameters are wrong, or a channel is missing.
+        DataError: The rows do not fit the hyperparameters.
+    """
+    values = check(XGBOOST, job.hyperparameters)
+    contract.log(f"hyperparameters: { {k: v for k, v in values.items() if v is not None} }")
+    threads = values["nthread"] or len(os.sched_getaffinity(0))
+    try:
+        with job.interruptible():
+            matrices = _matrices(job, values, threads)
+    except contract.StopRequested:
+        contract.log("stopped before the first round; there is no model to save")
+        return
+    rounds = Rounds(values, matrices, threads)
+    rounds.fit(job)
+    if rounds.done:
+        rounds.model().save(job.model_dir)
+
+
+def _matrices(job: contract.Job, values: Mapping[str, Any], threads: int) -> Matrices:
+    """Stream each channel into a quantile matrix."""
+    task = XGBOOST_OBJECTIVES[values["objective"]]
+    classes = {"binary": 2, "multiclass": values["num_class"]}.get(task, 0)
+    evals: list[tuple[Any, str]] = []
+    layouts: list[str] = []
+    width = None
+    job.channel("train")
+    for name in ("train", "validation"):
+        if name not in job.channels:
+            continue
+        passes = Passes(job, name, classes, width)
+        ref = evals[0][0] if evals else None
+        matrix = xgboost.QuantileDMatrix(passes, max_bin=values["max_bin"], nthread=threads, ref=ref)
+        passes.close()
+        if not matrix.num_row():
+            raise DataError(
+                f"channel {name!r} has 0 rows, expected at least 1\n  check the split's shares"
+            )
+        if layouts and passes.layout != layouts[0]:
+            raise DataError(
+                f"channel {name!r} is {passes.layout}, channel 'train' is {layouts[0]}\n"
+                "  all splits must come from one plan"
+            )
+        evals.append((matrix, name))
+        layouts.append(passes.layout)
+        width = passes.width
+        epochs = job.channels[name].epochs
+        contract.log(
+            f"channel {name!r}: {matrix.num_row()} rows of {matrix.num_col()} features in "
+            f"{epochs} passes"
+        )
+    return Matrices(evals=tuple(evals), layout=layouts[0])
+
+
+class Rounds:
+    """The boosting of one model.
+
+    Attributes:
+        done: Rounds made.
+    """
+
+    def __init__(self, values: Mapping[str, Any], matrices: Matrices, threads: int) -> None:
+        self._values, self._matrices, self.done = values, matrices, 0
+        self._booster = xgboost.Booster(
+            _parameters(values, threads), [matrix for matrix, _ in matrices.evals]
+        )
+        self._best_round, self._best, self._metric = 0, float("nan"), ""
+
+    def fit(self, job: contract.Job) -> None:
+        """Boost until the rounds or the patience are used up, or the platform asks to stop."""
+        patience = self._values["early_stopping_rounds"]
+        for number in range(self._values["num_round"]):
+            if job.stopping:
+                contract.log(f"stopped after {self.done} rounds")
+                break
+            self._booster.update(self._matrices.evals[0][0], number)
+            self.done = number + 1
+            line = self._booster.eval_set(self._matrices.evals, number)
+            print(line, flush=True)
+            self._note(number, line)
+            if patience is not None and number - self._best_round >= patience:
+                contract.log(
+                    f"early stop: {self._metric} was best in round {self._best_round}, "
+                    f"{self._best:.6g}"
+                )
+                break
+
+    def _note(self, number: int, line: str) -> None:
+        """Remember the round if the last metric of the last channel is the best so far."""
+        # "[12]\ttrain-auc:0.81\tvalidation-auc:0.79"
+        self._metric, _, text = line.rsplit("\t", 1)[-1].rpartition(":")
+        value = float(text)
+        kind = re.split(r"[@-]", self._metric.partition("-")[2])[0]
+        better = value > self._best if kind in _LARGER_IS_BETTER else value < self._best
+        if better or self._best != self._best:
+            self._best_round, self._best = number, value
+
+    def model(self) -> XGBoostModel:
+        """Return the model: cut to its best round when early stopping was asked for."""
+        cut = self._values["early_stopping_rounds"] is not None
+        return XGBoostModel(
+            task=XGBOOST_OBJECTIVES[self._values["objective"]],
+            objective=_objective(self._values),
+            layout=self._matrices.layout,
+            booster=self._booster[: self._best_round + 1] if cut else self._booster,
+            best_epoch=self._best_round if cut else None,
+            best_objective=self._best if cut else None,
+        )
+
+
+def _objective(values: Mapping[str, Any]) -> str:
+    # XGBoost warns at the old name of the same thing.
+    return "reg:squarederror" if values["objective"] == "reg:linear" else str(values["objective"])
+
+
+def _parameters(values: Mapping[str, Any], threads: int) -> list[tuple[str, Any]]:
+    """Return XGBoost's own parameters: what was given, and what makes training repeatable."""
+    fixed = {"objective": _objective(values), "tree_method": "hist", "nthread": threads}
+    metrics = (values["eval_metric"] or "").split(",")
+    given = {
+        name: value
+        for name, value in values.items()
+        if value is not None and name not in (*_OWN, *fixed, "eval_metric")
+    }
+    named = [("eval_metric", metric.strip()) for metric in metrics if metric.strip()]
+    return [*(given | fixed).items(), *named]
+
+
+def main(argv: list[str]) -> int:
+    """Run as a container does; return the exit code."""
+    return contract.main(train, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,359 @@
+"""A cell -> float32 columns: scaled numbers, one-hot categories, labels.
+
+Everything here works on whole Arrow arrays and says which row is wrong; ``penstock.plan`` puts the
+columns of a table together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.errors import DataError, SchemaMismatchError
+from penstock.sketch import Floats, Moments
+from penstock.spec import CategoricalFeatures, Task
+from penstock.states import CategoryState, family, numbers, texts
+
+__all__ = [
+    "LabelRule",
+    "OneHot",
+    "Scaling",
+    "Where",
+    "check_type",
+    "lookup",
+    "needs_all",
+    "one_hot",
+    "standard_scaling",
+]
+
+Float32s = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int32]
+
+EXPECTED = {
+    "number": "a number",
+    "boolean": "a boolean",
+    "string": "a string",
+    "date": "a date",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Where:
+    """What errors call the rows at hand.
+
+    Attributes:
+        table: Name of the table.
+        first_row: Number of the batch's first row in it.
+    """
+
+    table: str = "rows"
+    first_row: int = 0
+
+    def first(self, bad: npt.NDArray[np.bool_]) -> tuple[int, str]:
+        """Return the first true index, and its row number as text."""
+        at = int(np.argmax(bad))
+        return at, f"{self.first_row + at:,}"
+
+
+def check_type(where: Where, column: str, array: Any, fitted: str, *, numeric: bool) -> None:
+    """Raise unless ``array`` can stand where a column of Arrow type ``fitted`` was fitted.
+
+    Numbers may change width, precision or decimality, booleans may stand for numbers in numeric
+    columns, and a column of nothing but nulls may have the null type. Text is never read as numbers.
+
+    Raises:
+        SchemaMismatchError: It cannot.
+    """
+    found, expected = family(str(array.type)), family(fitted)
+    number_like = ("number", "boolean")
+    alike = found == expected or (numeric and found in number_like and expected in number_like)
+    if alike or found == "null":
+        return
+    raise SchemaMismatchError(
+        where.table,
+        column,
+        str(array.type),
+        f"{EXPECTED.get(expected, expected)} (fitted on {fitted})",
+        "cast it before encoding, or fit again on rows like these",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """How a number becomes a float32: ``(x - mean) / scale``, or as it is.
+
+    Attributes:
+        rule: As the spec names it.
+        mean: Subtracted, in float64.
+        scale: Divides, in float64; the population standard deviation, or 1.0 for a constant column.
+        note: What people should know of it.
+    """
+
+    rule: Literal["standard", "none"]
+    mean: float = 0.0
+    scale: float = 1.0
+    note: str = ""
+
+    def apply(self, values: Floats, where: Where, column: str) -> Float32s:
+        """Return float32 (n,) of ``values`` (n,), which have no NaN.
+
+        Raises:
+            DataError: A value is infinite, or does not fit in float32.
+        """
+        if self.rule == "standard":
+            values = (values - self.mean) / self.scale
+        with np.errstate(over="ignore"):
+            # Adding zero turns -0.0 into 0.0, so that dense and sparse agree to the bit.
+            scaled = values.astype(np.float32) + np.float32(0.0)
+        if not np.isfinite(scaled).all():
+            at, row = where.first(~np.isfinite(scaled))
+            found = f"{float(values[at])!r}{' when scaled' if self.rule == 'standard' else ''}"
+            raise DataError(
+                f"table {where.table!r}, column {column!r}: row {row} is {found}, expected a finite "
+                "number within the range of float32\n"
+                "  mend it in merge.derive, or filter it in merge.where"
+            )
+        return np.asarray(scaled, np.float32)
+
+
+def standard_scaling(moments: Moments, *, constant: bool, column: str) -> Scaling:
+    """Return the scaling to mean 0 and population standard deviation 1.
+
+    Args:
+        moments: Of the imputed train split.
+        constant: Whether all its rows are equal: they come out as 0.
+        column: For the error.
+
+    Raises:
+        DataError: The values are so large that their deviation is infinite.
+    """
+    if not (math.isfinite(moments.mean) and math.isfinite(moments.std)):
+        raise DataError(
+            f"column {column!r}: the standard deviation is {moments.std!r}, expected a finite number\n"
+            "  its values are too large to scale: derive a smaller measure of it, as a logarithm"
+        )
+    if constant or moments.std == 0.0:
+        note = "constant in the train split: scale is 1, not the standard deviation 0"
+        return Scaling(rule="standard", mean=moments.mean, note=note)
+    return Scaling(
+        rule="standard", mean=moments.mean, scale=moments.std, note="of the imputed train split"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneHot:
+    """One column of 0 and 1 for each frequent category, and one for the rare ones.
+
+    Attributes:
+        categories: Frequent values with their train rows, most frequent first, then by name.
+        rare_values: How many values of the train split are rare.
+        rare_rows: Their train rows.
+        rare_names: The values, where an unknown value is treated in another way than they are.
+        group: Whether rare values have a column, the last one; else they are all zeros.
+        unknown: ``rare``, ``zeros`` or ``refuse``, for values the train split does not have.
+        undercount: By how much the counts may be too low; 0: they are exact.
+    """
+
+    categories: tuple[tuple[str, int], ...]
+    rare_values: int
+    rare_rows: int
+    rare_names: tuple[str, ...]
+    group: bool
+    unknown: Literal["rare", "zeros", "refuse"]
+    undercount: int = 0
+
+    @property
+    def width(self) -> int:
+        """Columns it makes."""
+        return len(self.categories) + self.group
+
+    def known(self) -> Any:
+        """Return an Arrow array of the values that ``places`` starts with."""
+        names = [value for value, _ in self.categories] + list(self.rare_names)
+        return pa.array(names, pa.large_string())
+
+    def places(self) -> Codes:
+        """Return for each known value, and last for unknown ones, its column; -1: all zeros."""
+        frequent = np.arange(len(self.categories), dtype=np.int32)
+        rare = np.int32(len(self.categories) if self.group else -1)
+        unknown = rare if self.unknown == "rare" else np.int32(-1)
+        return np.concatenate(
+            (frequent, np.full(len(self.rare_names), rare, np.int32), np.array([unknown], np.int32))
+        )
+
+
+def one_hot(state: CategoryState, rule: CategoricalFeatures, *, fill: str | None) -> OneHot:
+    """Return the vocabulary of a column whose missing cells became ``fill``.
+
+    Frequent are the values with at least ``min_frequency`` train rows, and of them at most
+    ``max_categories``. Equal counts go by name, in UTF-8 byte order.
+
+    Raises:
+        DataError: Not all values were counted, and the rule needs each.
+    """
+    unlike = rule.unknown == "refuse" or (rule.unknown == "zeros" and rule.rare == "group")
+    if not state.distinct_is_exact and (needs_all(state, rule) or unlike):
+        raise _too_many(state, rule)
+    counts = dict(zip(state.values.to_pylist(), state.counts.tolist(), strict=True))
+    if fill is not None and state.missing:
+        counts[fill] = counts.get(fill, 0) + state.missing
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))
+    least = _least(state, rule)
+    kept = [item for item in ranked[: rule.max_categories] if item[1] >= least]
+    rest = ranked[len(kept) :]
+    missed = 0 if state.distinct_is_exact else state.distinct - state.entries
+    rows = state.rows if fill is not None else state.rows - state.missing
+    return OneHot(
+        categories=tuple(kept),
+        rare_values=len(rest) + max(0, missed),
+        rare_rows=rows - sum(count for _, count in kept),
+        rare_names=tuple(value for value, _ in rest) if unlike else (),
+        group=rule.rare == "group" and bool(rest),
+        unknown=rule.unknown,
+        undercount=state.undercount,
+    )
+
+
+def needs_all(state: CategoryState, rule: CategoricalFeatures) -> bool:
+    """Return whether the vocabulary may hold values that the state no longer counts."""
+    return rule.max_categories is None and _least(state, rule) <= state.undercount
+
+
+def _least(state: CategoryState, rule: CategoricalFeatures) -> float:
+    share = isinstance(rule.min_frequency, float) and rule.min_frequency < 1
+    return rule.min_frequency * state.rows if share else rule.min_frequency
+
+
+def _too_many(state: CategoryState, rule: CategoricalFeatures) -> DataError:
+    head = (
+        f"column {state.name!r}: the train split has about {state.distinct:,} categories, and only the "
+        f"{state.cap:,} most frequent are counted"
+    )
+    if not needs_all(state, rule):
+        return DataError(
+            f"{head}, so unknown: {rule.unknown} cannot tell unknown values from rare ones\n"
+            "  set unknown: rare on it"
+        )
+    return DataError(
+        f"{head}, each up to {state.undercount:,} rows too low\n"
+        f"  set min_frequency above {state.undercount:,}, or max_categories, on it"
+    )
+
+
+def lookup(array: Any, known: Any) -> Codes:
+    """Return where each value stands in ``known``: int32 (n,).
+
+    Args:
+        array: Arrow array of names (n,).
+        known: Arrow large_string array (k,), without repeats.
+
+    Returns:
+        0 to k-1 for a known value, k for an unknown one, -1 for a missing one.
+    """
+    if pa.types.is_null(array.type):
+        return np.full(len(array), -1, np.int32)
+    if family(str(array.type)) == "string" and not pa.types.is_dictionary(array.type):
+        return _found(array, known)
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    table = np.append(_found(texts(encoded.dictionary), known), np.int32(-1))
+    indices = encoded.indices.cast(pa.int32()).fill_null(-1)
+    return np.asarray(table[indices.to_numpy(zero_copy_only=False)], np.int32)
+
+
+def _found(values: Any, known: Any) -> Codes:
+    found = pc.index_in(values, value_set=known.cast(values.type)).fill_null(len(known))
+    codes = found.to_numpy(zero_copy_only=False)
+    if values.null_count:
+        codes = np.where(values.is_null().to_numpy(zero_copy_only=False), np.int32(-1), codes)
+    return np.asarray(codes, np.int32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelRule:
+    """How the label column becomes float32 labels.
+
+    Attributes:
+        column: Its name.
+        type: Text of the Arrow type it was fitted on.
+        task: What is predicted.
+        classes: Values in the order of their class numbers. None: any number (regression), or
+            0..K-1 of a K that is not known yet (multiclass, before the fit).
+    """
+
+    column: str
+    type: str
+    task: Task
+    classes: tuple[str | int | float | bool, ...] | None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the labels are numbers, or booleans as numbers, that need no look-up."""
+        return family(self.type) in ("number", "boolean") and (
+            self.classes is None or tuple(self.classes) == tuple(range(len(self.classes)))
+        )
+
+    def names(self) -> Any:
+        """Return the classes as an Arrow large_string array, as a look-up needs them."""
+        words = [str(c).lower() if isinstance(c, bool) else c for c in self.classes or ()]
+        plain = [str(int(c)) if isinstance(c, float) and c.is_integer() else str(c) for c in words]
+        return pa.array(plain, pa.large_string())
+
+    def values(self, array: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Return labels float64 (n,), NaN where missing or wrong, and a mask of the wrong ones."""
+        if not self.numeric:
+            codes = lookup(array, self.names()).astype(np.float64)
+            wrong = codes == len(self.classes or ())
+            codes[wrong | (codes < 0)] = np.nan
+            return codes, wrong
+        found = numbers(array)
+        wrong = np.isinf(found.astype(np.float32))
+        if self.task != "regression":
+            most = np.inf if self.classes is None else len(self.classes) - 1
+            # A comparison with NaN is false, so that a missing label is not a wrong one.
+            wrong |= (found < 0) | (found > most) | (found != np.floor(found)) & ~np.isnan(found)
+        return np.where(wrong, np.nan, found), wrong
+
+    def labels(self, array: Any, where: Where) -> Float32s:
+        """Return labels float32 (n,): class numbers, or values.
+
+        Raises:
+            SchemaMismatchError: The type is another than the fitted one.
+            DataError: A label is missing, or is no class.
+        """
+        check_type(where, self.column, array, self.type, numeric=self.numeric)
+        found, wrong = self.values(array)
+        head = f"table {where.table!r}, label column {self.column!r}"
+        if wrong.any():
+            at, row = where.first(wrong)
+            raise DataError(
+                f"{head}: {int(wrong.sum()):,} of {len(found):,} rows hold no valid label, the first "
+                f"is row {row}: {array[at].as_py()!r}, expected {self.expected()}\n"
+                "  mend it in merge.derive, or filter it in merge.where"
+            )
+        if (missing := np.isnan(found)).any():
+            _, row = where.first(missing)
+            raise DataError(
+                f"{head}: {int(missing.sum()):,} of {len(found):,} rows are null, the first is row "
+                f"{row}, expected a label in each\n  {self.null_remedy()}"
+            )
+        return found.astype(np.float32)
+
+    def expected(self) -> str:
+        """Return in words what a label may be."""
+        if self.task == "regression":
+            return "a finite number within the range of float32"
+        if self.classes is None:
+            return "a whole number from 0"
+        return f"one of {', '.join(repr(c) for c in self.classes[:12])}" + (
+            f" and {len(self.classes) - 12} more" if len(self.classes) > 12 else ""
+        )
+
+    def null_remedy(self) -> str:
+        """Return what to do about missing labels."""
+        return f"add `where: {self.column} IS NOT NULL` to merge, or derive it"

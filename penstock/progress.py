@@ -1,0 +1,119 @@
+"""What a person sees while stages run: a bar per stage on a terminal, a line per stage elsewhere.
+
+The bar's numbers are Spark's own (``penstock.spark.activity``), asked for four times a second from a
+thread that ends with the stage.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from penstock.spark import Activity, activity
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from penstock.stages import Outcome
+
+__all__ = ["Screen", "closing_table"]
+
+POLL_S = 0.25
+
+
+class Screen:
+    """Shows stages as they run. Standard error is for progress; standard output for results."""
+
+    def __init__(self, console: Console) -> None:
+        """Show on ``console``."""
+        self.console = console
+        self._session: SparkSession | None = None
+        self._said = ""
+
+    def watch(self, session: SparkSession) -> None:
+        """Ask this session what it is doing, from now on."""
+        self._session = session
+
+    def say(self, line: str) -> None:
+        """Show a stage's own words, such as the last line of a training log."""
+        self._said = line
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Show a bar for as long as the block runs; on anything but a terminal, nothing."""
+        self._said = ""
+        if not self.console.is_terminal:
+            yield
+            return
+        bar = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.fields[stage]:<9}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        ended = threading.Event()
+        with bar:
+            task = bar.add_task(name, total=None, stage=name, detail="starting")
+            poll = threading.Thread(target=self._poll, args=(bar, task, ended), daemon=True)
+            poll.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                poll.join()
+
+    def _poll(self, bar: Progress, task: TaskID, ended: threading.Event) -> None:
+        from py4j.protocol import Py4JError
+
+        before: Activity | None = None
+        while not ended.wait(POLL_S):
+            try:
+                now = activity(self._session) if self._session is not None else None
+            except (Py4JError, OSError):  # the session is stopping; the bar only decorates
+                return
+            if now is not None:
+                detail = _detail(now, before)
+                bar.update(task, total=now.tasks, completed=now.tasks_done, detail=detail)
+            elif self._said:
+                bar.update(task, total=None, detail=self._said[:60])
+            before = now
+
+
+def _detail(now: Activity, before: Activity | None) -> str:
+    """Return tasks done and, where Spark knows, the rate of the last quarter second."""
+    text = f"{now.what[:24]} {now.tasks_done}/{now.tasks} tasks"
+    if before is not None and before.what == now.what and now.rows > before.rows:
+        rows = (now.rows - before.rows) / POLL_S
+        size_mb = (now.size_bytes - before.size_bytes) / POLL_S / 1e6
+        text += f"  {rows:,.0f} rows/s  {size_mb:,.1f} MB/s"
+    return text.strip()
+
+
+def closing_table(outcomes: list[Outcome], *, place: Callable[[str], str]) -> Table:
+    """Return the table that a run ends with: a row per stage, its time, rates and main output."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    table.add_column("")
+    for name in ("seconds", "rows", "rows/s", "MB/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("output", overflow="fold")
+    for outcome in outcomes:
+        record = outcome.record
+        status = "[dim]skipped[/]" if outcome.skipped else "[green]ran[/]"
+        first = next(iter(record.outputs.values()), "")
+        rows_s, mb_s = "", ""
+        if record.seconds and not outcome.skipped:
+            rows_s = f"{record.rows / record.seconds:,.0f}"
+            mb_s = f"{record.size_bytes / record.seconds / 1e6:,.1f}"
+        seconds = "" if outcome.skipped else f"{record.seconds:,.1f}"
+        table.add_row(record.stage, status, seconds, f"{record.rows:,}", rows_s, mb_s, place(first))
+    return table

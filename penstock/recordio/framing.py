@@ -1,0 +1,296 @@
+"""RecordIO frames: where each payload of some bytes begins and ends.
+
+One frame, all integers unsigned, 32 bits, little-endian:
+
+    offset  bytes  field
+    0       4      magic    0xCED7230A
+    4       4      header   bits 31..29 part flag, bits 28..0 payload length n
+    8       n      payload  one serialised aialgs.data.Record, or what the writer likes
+    8+n     p      padding  p = -n mod 4 zero bytes, so the next frame starts on a 4-byte boundary
+
+Part flags: 0 a whole record; 1, 2, 3 the first, a middle, the last part of one. They are written
+by tools that cut a payload where it holds the magic word at a multiple of four bytes. Two
+readers disagree on what they mean: dmlc's puts the dropped magic word back between parts, ml-io
+joins the parts as they stand. So parts are refused unless the caller says which is meant, and
+never written here. A payload may hold the magic word anywhere: a frame begins only where the one
+before it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from penstock.errors import CorruptRecordError, InputError
+from penstock.recordio.segments import Bytes, Indices, copy_segments, starts_of
+
+__all__ = [
+    "HEADER_BYTES",
+    "MAGIC",
+    "MAX_PAYLOAD_BYTES",
+    "Frames",
+    "Parts",
+    "check_parts",
+    "find_frames",
+    "join_parts",
+    "padded",
+]
+
+MAGIC = 0xCED7230A
+HEADER_BYTES = 8
+MAX_PAYLOAD_BYTES = (1 << 29) - 1
+
+Parts = Literal["refuse", "join", "dmlc"]
+"""What a part flag means: an error; parts to join as they stand; parts cut at a magic word."""
+
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+_PADDING = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00], np.uint32)
+"""By padding size: which bits of a frame's last word are padding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frames:
+    """The complete frames at the start of some bytes.
+
+    Attributes:
+        starts: int64 (n,), where each payload begins.
+        lengths: int64 (n,), payload bytes.
+        flags: int64 (n,), part flags.
+        offsets: int64 (n,), where each frame begins, counted from the start of the stream.
+        stop: Where the last of them ends, padding included.
+    """
+
+    starts: Indices
+    lengths: Indices
+    flags: Indices
+    offsets: Indices
+    stop: int
+
+    def between(self, first: int, last: int) -> Frames:
+        """Return frames ``first`` to ``last`` (exclusive)."""
+        return Frames(
+            starts=self.starts[first:last],
+            lengths=self.lengths[first:last],
+            flags=self.flags[first:last],
+            offsets=self.offsets[first:last],
+            stop=self.stop,
+        )
+
+
+def padded(length: int) -> int:
+    """Return ``length`` rounded up to a multiple of four."""
+    return length + -length % 4
+
+
+def check_parts(parts: str) -> None:
+    """Refuse a word that is not one of ``Parts``.
+
+    Raises:
+        InputError: It is none.
+    """
+    if parts not in get_args(Parts):
+        raise InputError(f"parts is {parts!r}, expected one of 'refuse', 'join', 'dmlc'")
+
+
+def find_frames(data: Bytes, *, source: str, base: int = 0, whole: bool = True) -> Frames:
+    """Return the complete frames that ``data`` begins with.
+
+    Frames of one size are found in one step; others by a search for the magic word, whose hits
+    are kept when they continue the chain of lengths.
+
+    Args:
+        data: uint8 (bytes,), begins on a frame boundary.
+        source: Where the bytes came from, for errors.
+        base: Where ``data`` begins in that source, bytes.
+        whole: Whether the source ends with ``data``; if so a frame that is cut is an error.
+
+    Raises:
+        CorruptRecordError: Wrong magic, padding that is not zero, or a cut frame.
+    """
+    begins, lengths = _equal_run(data)
+    stop = int(begins[-1]) + HEADER_BYTES + padded(int(lengths[-1])) if begins.size else 0
+    if _holds_frame(data, stop):
+        more, more_lengths = _chain(data, stop)
+        begins, lengths = np.concatenate([begins, more]), np.concatenate([lengths, more_lengths])
+        stop = int(begins[-1]) + HEADER_BYTES + padded(int(lengths[-1]) & MAX_PAYLOAD_BYTES)
+    flags = lengths >> 29
+    lengths = lengths & MAX_PAYLOAD_BYTES
+    frames = Frames(
+        starts=begins + HEADER_BYTES,
+        lengths=lengths,
+        flags=flags,
+        offsets=begins + base,
+        stop=stop,
+    )
+    _check_padding(data, frames, source)
+    _check_tail(data, frames, source, base, whole)
+    return frames
+
+
+def _word(data: Bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4].tobytes(), "little")
+
+
+def _holds_frame(data: Bytes, at: int) -> bool:
+    """Return whether a complete frame begins at ``at``."""
+    if at + HEADER_BYTES > data.size or _word(data, at) != MAGIC:
+        return False
+    return at + HEADER_BYTES + padded(_word(data, at + 4) & MAX_PAYLOAD_BYTES) <= data.size
+
+
+def _equal_run(data: Bytes) -> tuple[Indices, Indices]:
+    """Return begin and header of the frames at the start that have the first one's header."""
+    if not _holds_frame(data, 0):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    header = _word(data, 4)
+    stride = HEADER_BYTES + padded(header & MAX_PAYLOAD_BYTES)
+    count = data.size // stride
+    heads = np.ndarray((count,), "<u8", data.data, strides=(stride,))
+    same = heads == heads[0]
+    if not same.all():
+        count = int(same.argmin())
+    return np.arange(count, dtype=np.int64) * stride, np.full(count, header, np.int64)
+
+
+def _chain(data: Bytes, at: int) -> tuple[Indices, Indices]:
+    """Return begin and header of the frames from ``at`` on, whatever their sizes.
+
+    A loop turns once for each magic word that stands inside a payload, not for each frame.
+    """
+    words = data[at : at + (data.size - at) // 4 * 4].view("<u4")
+    hits = np.flatnonzero(words[:-1] == MAGIC)
+    headers = words[hits + 1].astype(np.int64)
+    ends = hits + 2 + ((headers & MAX_PAYLOAD_BYTES) + 3 >> 2)
+    linked = ends[:-1] == hits[1:]
+    if not linked.all():
+        taken, first = [], 0
+        breaks = np.append(np.flatnonzero(~linked), hits.size - 1)
+        while first < hits.size:
+            last = int(breaks[np.searchsorted(breaks, first)])
+            taken.append(np.arange(first, last + 1))
+            following = int(np.searchsorted(hits, ends[last]))
+            if following < hits.size and hits[following] != ends[last]:
+                break
+            first = following
+        chosen = np.concatenate(taken)
+        hits, headers, ends = hits[chosen], headers[chosen], ends[chosen]
+    complete = int(np.searchsorted(ends, words.size, side="right"))
+    return hits[:complete] * 4 + at, headers[:complete]
+
+
+def _check_padding(data: Bytes, frames: Frames, source: str) -> None:
+    if not frames.starts.size:
+        return
+    words = data[: frames.stop].view("<u4")
+    size = -frames.lengths & 3
+    last = (frames.starts + frames.lengths + size >> 2) - 1
+    if not size.any() or not (bad := words[last] & _PADDING[size]).any():
+        return
+    row = int(np.flatnonzero(bad)[0])
+    end = int(frames.starts[row] + frames.lengths[row])
+    found = data[end : end + int(size[row])]
+    at = int(frames.offsets[row]) + HEADER_BYTES + int(frames.lengths[row])
+    raise CorruptRecordError(source, at, f"padding is {found.tobytes().hex()}, expected zeros")
+
+
+def _check_tail(data: Bytes, frames: Frames, source: str, base: int, whole: bool) -> None:  # noqa: FBT001
+    at, left = frames.stop, data.size - frames.stop
+    if left >= 4 and (magic := _word(data, at)) != MAGIC:
+        problem = f"magic is {magic:#010x}, expected {MAGIC:#010x}"
+        if frames.offsets.size:
+            problem += (
+                f"; the frame before begins at byte {frames.offsets[-1]} "
+                f"and has a payload of {frames.lengths[-1]} bytes"
+            )
+        raise CorruptRecordError(source, base + at, problem)
+    if not left or not whole:
+        return
+    if left < HEADER_BYTES:
+        noun = "byte" if left == 1 else "bytes"
+        problem = f"cut off: {left} {noun} left, a frame header has {HEADER_BYTES}"
+    else:
+        needs = HEADER_BYTES + padded(_word(data, at + 4) & MAX_PAYLOAD_BYTES)
+        problem = f"cut off: the frame has {needs} bytes, {left} are left"
+    raise CorruptRecordError(source, base + at, problem)
+
+
+def join_parts(
+    data: Bytes, frames: Frames, *, source: str, parts: Parts, whole: bool = True
+) -> tuple[Bytes, Frames]:
+    """Return bytes and frames in which every frame is a whole record.
+
+    Args:
+        data: uint8 (bytes,).
+        frames: What ``find_frames`` found in it.
+        source: For errors.
+        parts: What a part flag means.
+        whole: Whether the source ends here; if not, the parts of an unfinished record are left.
+
+    Returns:
+        The same data when no record has parts; else a copy with the joined records behind it.
+        ``offsets`` of a joined record is that of its first part.
+
+    Raises:
+        CorruptRecordError: A part where none may be, or a record whose last part is missing.
+    """
+    flags = frames.flags
+    if not flags.any():
+        return data, frames
+    if parts == "refuse":
+        _refuse_part(frames, source, int(np.flatnonzero(flags)[0]))
+    before = np.concatenate([[_WHOLE], flags[:-1]])
+    inside = (before == _FIRST) | (before == _MIDDLE)
+    follows = (flags == _MIDDLE) | (flags == _LAST)
+    if (wrong := np.flatnonzero((inside != follows) | (flags > _LAST))).size:
+        row = int(wrong[0])
+        wants = "2 or 3, as a record is begun" if inside[row] else "0 or 1, as no record is begun"
+        problem = f"part flag is {flags[row]}, expected {wants}"
+        raise CorruptRecordError(source, int(frames.offsets[row]), problem)
+    first, last = np.flatnonzero(~follows), np.flatnonzero((flags == _WHOLE) | (flags == _LAST))
+    if first.size > last.size:
+        if whole:
+            problem = "cut off: the last part of this record is missing"
+            raise CorruptRecordError(source, int(frames.offsets[first[-1]]), problem)
+        first = first[: last.size]
+    return _joined(data, frames, first, last, magic=parts == "dmlc")
+
+
+def _refuse_part(frames: Frames, source: str, row: int) -> None:
+    problem = (
+        f"part flag is {frames.flags[row]}, expected 0: the record is cut into parts\n"
+        "  pass parts='join' if ml-io wrote it, parts='dmlc' if dmlc or MXNet did"
+    )
+    raise CorruptRecordError(source, int(frames.offsets[row]), problem)
+
+
+def _joined(
+    data: Bytes, frames: Frames, first: Indices, last: Indices, *, magic: bool
+) -> tuple[Bytes, Frames]:
+    """Append to ``data`` the records that have parts ``first[i]`` to ``last[i]``."""
+    gap = 4 if magic else 0
+    # Of each part: its length, and a gap before it unless it is the first of its record.
+    sizes = frames.lengths + gap
+    sizes[first] -= gap
+    ends = starts_of(sizes)
+    lengths = ends[last + 1] - ends[first]
+    split = np.flatnonzero(last > first)
+    fresh_at = starts_of(lengths[split])
+    fresh = np.tile(np.frombuffer(MAGIC.to_bytes(4, "little"), np.uint8), fresh_at[-1] // 4 + 1)
+    for record, at in zip(split.tolist(), fresh_at.tolist(), strict=False):
+        rows = np.arange(first[record], last[record] + 1)
+        to = starts_of(frames.lengths[rows] + gap)[:-1] + at
+        copy_segments(fresh, to, data, frames.starts[rows], frames.lengths[rows])
+        for gap_at in (to[1:] - gap).tolist():
+            fresh[gap_at : gap_at + gap] = np.frombuffer(MAGIC.to_bytes(4, "little"), np.uint8)
+    starts = frames.starts[first]
+    starts[split] = fresh_at[:-1] + data.size
+    joined = Frames(
+        starts=starts,
+        lengths=lengths,
+        flags=np.zeros(first.size, np.int64),
+        offsets=frames.offsets[first],
+        stop=frames.stop,
+    )
+    return np.concatenate([data, fresh]), joined

@@ -1,0 +1,458 @@
+"""What is known of one column: the states that ``penstock.statistics`` collects and merges.
+
+Numbers have moments and a sketch, see ``penstock.sketch``. Categories have value -> count and label
+sum, all of them up to a cap; past it only the most frequent stay, their counts are lower bounds, and
+``undercount`` says by how much they may be short. Merging never drops a value; ``trimmed`` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock import sketch as sketches
+from penstock.errors import InputError
+from penstock.sketch import Floats, Hashes, Ints, Moments, Sketch, moments_of, smallest, text_hashes
+
+__all__ = [
+    "CategoryState",
+    "ColumnState",
+    "Family",
+    "NumericState",
+    "OtherState",
+    "Wanted",
+    "family",
+    "merge_states",
+    "numbers",
+    "state_of",
+    "texts",
+]
+
+Kind = Literal["numeric", "categorical", "other"]
+Family = Literal["number", "boolean", "string", "date", "null", "other"]
+
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+FLOATING = ("halffloat", "float", "double")
+
+
+def family(kind: str) -> Family:
+    """Return which types are read alike, from an Arrow type's text.
+
+    >>> [family(kind) for kind in ("int32", "decimal128(9, 2)", "large_string", "date32[day]")]
+    ['number', 'number', 'string', 'date']
+    >>> family("dictionary<values=string, indices=int32, ordered=0>")
+    'string'
+    """
+    if kind.startswith("dictionary<values="):
+        return family(kind.removeprefix("dictionary<values=").rsplit(", indices=", 1)[0])
+    if kind in INTEGERS or kind in FLOATING or kind.startswith("decimal"):
+        return "number"
+    if kind in ("string", "large_string", "string_view"):
+        return "string"
+    named: dict[str, Family] = {"bool": "boolean", "null": "null"}
+    return named.get(kind, "date" if kind.startswith("date") else "other")
+
+
+def numbers(array: Any) -> Floats:
+    """Return a number or boolean Arrow array as float64 (n,), NaN for null. May be read-only."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_null(array.type):
+        return np.full(len(array), np.nan)
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    elif pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def texts(array: Any) -> Any:
+    """Return the values of a categorical Arrow array as large_string (n,), null for null or NaN.
+
+    A whole number has the same text whether it arrives as an integer, a float or a decimal.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    if not pa.types.is_floating(array.type):
+        return array.cast(pa.large_string())
+    array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53))
+    integers = pc.cast(pc.if_else(whole, array, pa.scalar(None, array.type)), pa.int64())
+    return pc.coalesce(integers.cast(pa.large_string()), array.cast(pa.large_string()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """One column to collect.
+
+    Attributes:
+        name: Column.
+        type: Text of its Arrow type.
+        kind: Which state describes it.
+        cap: Categorical only: how many values to count before the rarest are dropped.
+    """
+
+    name: str
+    type: str
+    kind: Kind
+    cap: int = 131_072
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NumericState:
+    """A column of numbers.
+
+    Attributes:
+        name: Column.
+        type: Text of its Arrow type.
+        rows: All rows; ``nulls``, ``nans`` and ``infinities`` are among them.
+        minimum: Smallest finite value; NaN without any. ``maximum`` likewise.
+        moments: Of the finite values.
+        sketch: Of the finite values.
+    """
+
+    name: str
+    type: str
+    rows: int = 0
+    nulls: int = 0
+    nans: int = 0
+    infinities: int = 0
+    minimum: float = math.nan
+    maximum: float = math.nan
+    moments: Moments = field(default_factory=Moments)
+    sketch: Sketch = field(default_factory=Sketch)
+
+    @property
+    def missing(self) -> int:
+        """Rows that imputation fills: nulls and NaN."""
+        return self.nulls + self.nans
+
+    @property
+    def distinct(self) -> int:
+        """Distinct finite values."""
+        return self.sketch.distinct
+
+    @property
+    def distinct_is_exact(self) -> bool:
+        """Whether ``distinct`` is a count, not an estimate."""
+        return self.sketch.shift is None
+
+    @property
+    def entries(self) -> int:
+        """How many keys the state holds."""
+        return len(self.sketch.keys)
+
+    def quantile(self, share: float) -> float:
+        """Return a quantile of the finite values (at least one), within ``relative_error``."""
+        return self.sketch.quantile(share, low=self.minimum, high=self.maximum)
+
+    def trimmed(self) -> NumericState:
+        """Return itself: its size is bounded anyway."""
+        return self
+
+
+def _numeric_state(wanted: Wanted, array: Any, *, binned: bool) -> tuple[NumericState, Floats]:
+    """Return the state of one array and its values (n,), NaN where there is no finite one."""
+    values = numbers(array)
+    missing = np.isnan(values)
+    gone, nulls = int(missing.sum()), array.null_count
+    infinities = 0
+    # A sum is finite unless something is infinite, or the sum itself overflows.
+    if not math.isfinite(float(np.where(missing, 0.0, values).sum() if gone else values.sum())):
+        infinite = np.isinf(values)
+        infinities = int(infinite.sum())
+        values = np.where(infinite, np.nan, values)
+        missing |= infinite
+    finite = (values[~missing] if gone or infinities else values) + 0.0  # -0.0 becomes 0.0
+    sketch = sketches.sketch_of(finite, binned=binned)
+    exact = sketch.shift is None
+    state = NumericState(
+        name=wanted.name,
+        type=wanted.type,
+        rows=len(values),
+        nulls=nulls,
+        nans=gone - nulls,
+        infinities=infinities,
+        minimum=float(finite.min()) if len(finite) else math.nan,
+        maximum=float(finite.max()) if len(finite) else math.nan,
+        moments=moments_of(sketch.keys, sketch.counts) if exact else moments_of(finite),
+        sketch=sketch,
+    )
+    return state, values
+
+
+def _merged_numeric(states: Sequence[NumericState]) -> NumericState:
+    sketch = sketches.merge_sketches([state.sketch for state in states])
+    moments = Moments()
+    if sketch.shift is None:
+        moments = moments_of(sketch.keys, sketch.counts)
+    else:
+        for state in states:
+            moments = moments.merge(state.moments)
+    return NumericState(
+        name=states[0].name,
+        type=states[0].type,
+        rows=sum(state.rows for state in states),
+        nulls=sum(state.nulls for state in states),
+        nans=sum(state.nans for state in states),
+        infinities=sum(state.infinities for state in states),
+        minimum=float(np.fmin.reduce([state.minimum for state in states])),
+        maximum=float(np.fmax.reduce([state.maximum for state in states])),
+        moments=moments,
+        sketch=sketch,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CategoryState:
+    """A column of names.
+
+    Attributes:
+        name: Column.
+        type: Text of its Arrow type.
+        cap: How many values ``trimmed`` keeps.
+        rows: All rows; ``nulls`` and ``nans`` are among them.
+        values: Arrow large_string (k,), ascending in UTF-8 byte order.
+        counts: Rows of each value, int64 (k,).
+        label_rows: Rows of each value that have a label, int64 (k,).
+        label_sums: Sum of those labels, float64 (k,).
+        undercount: By how much any count may be too low, and a value's that is not here; 0: exact.
+        hashes: Smallest hashes of all values, once some were dropped.
+    """
+
+    name: str
+    type: str
+    cap: int
+    rows: int = 0
+    nulls: int = 0
+    nans: int = 0
+    values: Any = field(default_factory=lambda: pa.array([], pa.large_string()))
+    counts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    label_rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    label_sums: Floats = field(default_factory=lambda: np.empty(0))
+    undercount: int = 0
+    hashes: Hashes | None = None
+
+    @property
+    def missing(self) -> int:
+        """Rows that imputation fills: nulls and NaN."""
+        return self.nulls + self.nans
+
+    @property
+    def distinct(self) -> int:
+        """Distinct values, without the missing one."""
+        return len(self.values) if self.hashes is None else sketches.distinct(self.hashes)
+
+    @property
+    def distinct_is_exact(self) -> bool:
+        """Whether ``distinct`` is a count, and every value is here with its exact count."""
+        return self.hashes is None
+
+    @property
+    def entries(self) -> int:
+        """How many values the state holds."""
+        return len(self.values)
+
+    def trimmed(self) -> CategoryState:
+        """Return the state with the ``cap`` most frequent values (of equals, the first by name)."""
+        if len(self.values) <= self.cap:
+            return self
+        order = np.argsort(-self.counts, kind="stable")
+        kept = np.sort(order[: self.cap])
+        hashes = self.hashes
+        return replace(
+            self,
+            values=self.values.take(pa.array(kept)),
+            counts=self.counts[kept],
+            label_rows=self.label_rows[kept],
+            label_sums=self.label_sums[kept],
+            undercount=self.undercount + int(self.counts[order[self.cap]]),
+            hashes=smallest(text_hashes(self.values)) if hashes is None else hashes,
+        )
+
+
+def _category_state(wanted: Wanted, array: Any, label: Floats | None) -> CategoryState:
+    """Return the state of one array; its values may repeat, and merging makes them one."""
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.large_string())
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    values = texts(encoded.dictionary)
+    # Code 0 stands for null.
+    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False) + 1
+    size = len(values) + 1
+    counts = np.bincount(codes, minlength=size)
+    nulls = int(
+        counts[0] + counts[1:][encoded.dictionary.is_null().to_numpy(zero_copy_only=False)].sum()
+    )
+    kept = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False) & (counts[1:] > 0))
+    label_rows, label_sums = _label_sums(codes, label, counts)
+    present = int(counts[1:][kept].sum())
+    return CategoryState(
+        name=wanted.name,
+        type=wanted.type,
+        cap=wanted.cap,
+        rows=len(array),
+        nulls=nulls,
+        nans=len(array) - nulls - present,
+        values=values.take(pa.array(kept)),
+        counts=counts[1:][kept],
+        label_rows=label_rows[1:][kept],
+        label_sums=label_sums[1:][kept],
+    )
+
+
+def _label_sums(codes: Ints, label: Floats | None, counts: Any) -> tuple[Any, Any]:
+    """Return rows with a label, and the sum of their labels, for each code."""
+    if label is None:
+        return np.zeros(len(counts), np.int64), np.zeros(len(counts))
+    known = ~np.isnan(label)
+    if not known.all():
+        codes, label = codes[known], label[known]
+        counts = np.bincount(codes, minlength=len(counts))
+    return counts, np.bincount(codes, weights=label, minlength=len(counts))
+
+
+def _merged_categories(states: Sequence[CategoryState]) -> CategoryState:
+    encoded = pa.concat_arrays([state.values for state in states]).dictionary_encode()
+    codes = encoded.indices.to_numpy().astype(np.int64)
+    order = pc.sort_indices(encoded.dictionary)
+    by_name = order.to_numpy()
+
+    def summed(parts: Sequence[Any]) -> Any:
+        # Sums of counts are whole and below 2^53: exact in float64.
+        weights = np.concatenate(parts).astype(np.float64)
+        return np.bincount(codes, weights=weights, minlength=len(by_name))[by_name]
+
+    hashes = None
+    if any(state.hashes is not None for state in states):
+        parts = [text_hashes(s.values) if s.hashes is None else s.hashes for s in states]
+        hashes = smallest(np.concatenate(parts))
+    return CategoryState(
+        name=states[0].name,
+        type=states[0].type,
+        cap=max(state.cap for state in states),
+        rows=sum(state.rows for state in states),
+        nulls=sum(state.nulls for state in states),
+        nans=sum(state.nans for state in states),
+        values=encoded.dictionary.take(order),
+        counts=summed([state.counts for state in states]).astype(np.int64),
+        label_rows=summed([state.label_rows for state in states]).astype(np.int64),
+        label_sums=summed([state.label_sums for state in states]),
+        undercount=sum(state.undercount for state in states),
+        hashes=hashes,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OtherState:
+    """A column that is neither: times, bytes, nested values.
+
+    Attributes:
+        name: Column.
+        type: Text of its Arrow type.
+        rows: All rows; ``nulls`` are among them.
+        hashes: Smallest hashes of the values; None for nested values, whose equality is not looked at.
+    """
+
+    name: str
+    type: str
+    rows: int = 0
+    nulls: int = 0
+    hashes: Hashes | None = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    @property
+    def missing(self) -> int:
+        """Rows that are null."""
+        return self.nulls
+
+    @property
+    def distinct(self) -> int:
+        """Distinct values; 0 where they are not looked at."""
+        return 0 if self.hashes is None else sketches.distinct(self.hashes)
+
+    @property
+    def distinct_is_exact(self) -> bool:
+        """Whether ``distinct`` is a count, not an estimate."""
+        return self.hashes is not None and len(self.hashes) < sketches.HASHES
+
+    @property
+    def entries(self) -> int:
+        """How many hashes the state holds."""
+        return 0 if self.hashes is None else len(self.hashes)
+
+    def trimmed(self) -> OtherState:
+        """Return itself: its size is bounded anyway."""
+        return self
+
+
+def _other_state(wanted: Wanted, array: Any) -> OtherState:
+    kind, hashes = array.type, None
+    present = array.drop_null()
+    if pa.types.is_temporal(kind) and kind.bit_width in (32, 64):
+        integers = present.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+        hashes = smallest(sketches.integer_hashes(integers.to_numpy().astype(np.int64)))
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        hashes = smallest(text_hashes(present.cast(pa.large_binary())))
+    return OtherState(
+        name=wanted.name, type=wanted.type, rows=len(array), nulls=array.null_count, hashes=hashes
+    )
+
+
+def _merged_other(states: Sequence[OtherState]) -> OtherState:
+    hashes = [state.hashes for state in states if state.hashes is not None]
+    return replace(
+        states[0],
+        rows=sum(state.rows for state in states),
+        nulls=sum(state.nulls for state in states),
+        hashes=smallest(np.concatenate(hashes)) if len(hashes) == len(states) else None,
+    )
+
+
+ColumnState = NumericState | CategoryState | OtherState
+
+
+def state_of(
+    wanted: Wanted, array: Any, label: Floats | None = None, *, binned: bool = False
+) -> tuple[ColumnState, Floats | None]:
+    """Return the state of one Arrow array and, of numbers, the values that moments are made of.
+
+    Args:
+        wanted: What to collect of it.
+        array: Arrow array (n,) of the wanted type; not chunked.
+        label: Float64 (n,), NaN where there is none; for the label sums of categories.
+        binned: See ``penstock.sketch.sketch_of``.
+
+    Returns:
+        The state; float64 (n,) with NaN for null and infinity, or None.
+    """
+    if wanted.kind == "numeric":
+        return _numeric_state(wanted, array, binned=binned)
+    if wanted.kind == "categorical":
+        return _category_state(wanted, array, label), None
+    return _other_state(wanted, array), None
+
+
+def merge_states(states: Sequence[ColumnState]) -> ColumnState:
+    """Return the state of all rows of ``states``: at least one, of the same column and kind."""
+    numeric = [state for state in states if isinstance(state, NumericState)]
+    categories = [state for state in states if isinstance(state, CategoryState)]
+    others = [state for state in states if isinstance(state, OtherState)]
+    if len(numeric) == len(states):
+        return _merged_numeric(numeric)
+    if len(categories) == len(states):
+        return _merged_categories(categories)
+    if len(others) == len(states):
+        return _merged_other(others)
+    kinds = ", ".join(sorted({type(state).__name__ for state in states}))
+    raise InputError(
+        f"statistics of column {states[0].name!r}: states are {kinds}, expected one kind\n"
+        "  fit all of them with the same features"
+    )

@@ -1,0 +1,335 @@
+"""What one pass over Arrow batches learns of a table, as small states that merge.
+
+    Collector(wanted).add(batch, label) ... .finish()    one Spark task, or one notebook
+    merge([statistics, ...]).trimmed()                   the driver; a new day's rows as well
+
+A state is a function of its rows alone. Merged in another order, counts, quantiles, categories
+and distinct counts are equal, and means are equal up to rounding; merged in the same order,
+everything is equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.errors import InputError
+from penstock.sketch import Floats, Moments, Sketch
+from penstock.states import (
+    CategoryState,
+    ColumnState,
+    NumericState,
+    OtherState,
+    Wanted,
+    merge_states,
+    state_of,
+)
+
+__all__ = ["CoMoments", "Collector", "Statistics", "merge"]
+
+SCHEMA_VERSION = 1
+MATRIX_COLUMNS = 50
+PENDING_ENTRIES = 131_072  # unmerged keys of a column before its states are merged
+
+STATES: Mapping[str, type[ColumnState]] = {
+    "numeric": NumericState,
+    "categorical": CategoryState,
+    "other": OtherState,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CoMoments:
+    """Moments of pairs of columns, each over the rows where both have a value.
+
+    Attributes:
+        names: Columns i = 0..k-1; the label first, if there is one.
+        count: Rows of pair (i, j), (k, m): j runs over the first m = min(k, 50) names.
+        mean_i: Mean of column i over them, (k, m).
+        mean_j: Mean of column j over them.
+        m2_i: Sum of squared deviations of column i.
+        m2_j: Of column j.
+        product: Sum of products of both deviations.
+    """
+
+    names: tuple[str, ...]
+    count: Floats
+    mean_i: Floats
+    mean_j: Floats
+    m2_i: Floats
+    m2_j: Floats
+    product: Floats
+
+    @classmethod
+    def of(cls, names: Sequence[str], values: Floats) -> CoMoments:
+        """Return the co-moments of ``values`` (k, n), NaN where there is none."""
+        present = ~np.isnan(values)
+        rows = present.sum(axis=1)
+        holes = np.flatnonzero(rows < values.shape[1])
+        shift = np.where(present, values, 0.0).sum(axis=1) / np.maximum(rows, 1)
+        # (k, n): deviations from the batch's own means, so that no digits cancel below.
+        deviations = values - shift[:, None]
+        deviations[~present] = 0.0
+        mask = present.astype(np.float64)
+        squares = deviations * deviations
+        m = min(len(names), MATRIX_COLUMNS)
+        count = _where_present(mask, mask[:m], holes)
+        mean_i = _where_present(deviations, mask[:m], holes) / np.maximum(count, 1)
+        mean_j = _where_present(deviations[:m], mask, holes).T / np.maximum(count, 1)
+        return cls(
+            names=tuple(names),
+            count=count,
+            mean_i=mean_i + shift[:, None],
+            mean_j=mean_j + shift[None, :m],
+            m2_i=_where_present(squares, mask[:m], holes) - count * mean_i**2,
+            m2_j=_where_present(squares[:m], mask, holes).T - count * mean_j**2,
+            product=deviations @ deviations[:m].T - count * mean_i * mean_j,
+        )
+
+    def merge(self, other: CoMoments) -> CoMoments:
+        """Return the co-moments of the rows of both."""
+        count = self.count + other.count
+        share = other.count / np.maximum(count, 1)
+        between = self.count * share
+        delta_i = np.where(self.count > 0, other.mean_i - self.mean_i, other.mean_i)
+        delta_j = np.where(self.count > 0, other.mean_j - self.mean_j, other.mean_j)
+        return CoMoments(
+            names=self.names,
+            count=count,
+            mean_i=np.where(self.count > 0, self.mean_i, 0.0) + delta_i * share,
+            mean_j=np.where(self.count > 0, self.mean_j, 0.0) + delta_j * share,
+            m2_i=self.m2_i + other.m2_i + delta_i**2 * between,
+            m2_j=self.m2_j + other.m2_j + delta_j**2 * between,
+            product=self.product + other.product + delta_i * delta_j * between,
+        )
+
+    def correlation(self) -> Floats:
+        """Return Pearson's correlation (k, m); NaN where a column does not vary."""
+        scale = np.sqrt(np.maximum(self.m2_i, 0.0) * np.maximum(self.m2_j, 0.0))
+        # Rounding leaves a constant column some 1e-16 of its magnitude as deviations.
+        varies = (self.m2_i > self.count * (1e-13 * self.mean_i) ** 2) & (scale > 0)
+        varies &= self.m2_j > self.count * (1e-13 * self.mean_j) ** 2
+        ratio = np.divide(self.product, scale, out=np.full(scale.shape, np.nan), where=varies)
+        return np.asarray(ratio.clip(-1.0, 1.0))
+
+
+def _where_present(values: Floats, mask: Floats, holes: npt.NDArray[np.intp]) -> Floats:
+    """Return ``values @ mask.T`` (a, b), given that only the rows ``holes`` of the mask have zeros."""
+    sums = np.repeat(values.sum(axis=1)[:, None], len(mask), axis=1)
+    holes = holes[holes < len(mask)]
+    if len(holes):
+        sums[:, holes] = values @ mask[holes].T
+    return sums
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Statistics:
+    """What is known of a table.
+
+    Attributes:
+        rows: Its rows.
+        columns: One state per column, by name, in the order they were asked for.
+        label: Name of the label among the co-moments, if there was one.
+        comoments: Of the label and all numeric columns.
+    """
+
+    rows: int
+    columns: Mapping[str, ColumnState]
+    label: str | None
+    comoments: CoMoments
+
+    def trimmed(self) -> Statistics:
+        """Return them with every column's state at its bounded size. Do this after all merging."""
+        return replace(self, columns={name: s.trimmed() for name, s in self.columns.items()})
+
+    def label_correlation(self, name: str) -> float | None:
+        """Return the correlation of a numeric column with the label; None where undefined."""
+        names = self.comoments.names
+        if self.label is None or name == self.label or name not in names:
+            return None
+        value = float(self.comoments.correlation()[names.index(name), 0])
+        return None if math.isnan(value) else value
+
+    def to_json(self) -> str:
+        """Return compact JSON, from which ``from_json`` restores every bit."""
+        body = {
+            "schema_version": SCHEMA_VERSION,
+            "rows": self.rows,
+            "label": self.label,
+            "columns": [_plain_state(state) for state in self.columns.values()],
+            "comoments": {
+                name: value if name == "names" else value.tolist()
+                for name, value in _fields(self.comoments).items()
+            },
+        }
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Statistics:
+        """Return the statistics that ``to_json`` wrote.
+
+        Raises:
+            InputError: They are of another schema version.
+        """
+        body = json.loads(text)
+        if body["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"statistics: schema_version is {body['schema_version']!r}, expected {SCHEMA_VERSION}\n"
+                "  fit again"
+            )
+        arrays = {k: np.array(v) for k, v in body["comoments"].items() if k != "names"}
+        k = len(body["comoments"]["names"])
+        shape = (k, min(k, MATRIX_COLUMNS))
+        return cls(
+            rows=body["rows"],
+            columns={state["name"]: _state(state) for state in body["columns"]},
+            label=body["label"],
+            comoments=CoMoments(
+                names=tuple(body["comoments"]["names"]),
+                **{k: v.reshape(shape).astype(np.float64) for k, v in arrays.items()},
+            ),
+        )
+
+
+def merge(parts: Sequence[Statistics]) -> Statistics:
+    """Return the statistics of all rows of ``parts``: at least one, of the same columns.
+
+    Raises:
+        InputError: The parts describe different columns.
+    """
+    first = parts[0]
+    for part in parts:
+        if (list(part.columns), part.label) != (list(first.columns), first.label):
+            raise InputError(
+                f"statistics: columns are {list(part.columns)!r}, expected {list(first.columns)!r}\n"
+                "  fit all of them with the same columns and label"
+            )
+    comoments = first.comoments
+    for part in parts[1:]:
+        comoments = comoments.merge(part.comoments)
+    return Statistics(
+        rows=sum(part.rows for part in parts),
+        columns={
+            name: merge_states([part.columns[name] for part in parts]) for name in first.columns
+        },
+        label=first.label,
+        comoments=comoments,
+    )
+
+
+class Collector:
+    """Adds batches up to Statistics, in bounded memory.
+
+    Args:
+        wanted: Columns to collect; every batch must have them.
+        label: Name under which ``add``'s label enters the correlations; None: batches have none.
+    """
+
+    def __init__(self, wanted: Sequence[Wanted], *, label: str | None = None) -> None:
+        self._wanted = tuple(wanted)
+        self._label = label
+        self._rows = 0
+        self._states: dict[str, list[ColumnState]] = {w.name: [_empty(w)] for w in self._wanted}
+        self._names = ([] if label is None else [label]) + [
+            w.name for w in self._wanted if w.kind == "numeric" and w.name != label
+        ]
+        self._comoments = CoMoments.of(self._names, np.empty((len(self._names), 0)))
+
+    def add(self, batch: Any, label: Floats | None = None) -> None:
+        """Add a pyarrow RecordBatch.
+
+        Args:
+            batch: Has every wanted column, of its declared type.
+            label: Float64 (rows,), NaN where it is missing; needed if the collector has a label.
+        """
+        self._rows += batch.num_rows
+        pairs = np.empty((len(self._names), batch.num_rows))
+        if label is not None and self._label is not None:
+            pairs[0] = label
+        for wanted in self._wanted:
+            states = self._states[wanted.name]
+            binned = any(not state.distinct_is_exact for state in (states[0], states[-1]))
+            state, values = state_of(wanted, batch.column(wanted.name), label, binned=binned)
+            states.append(state)
+            if values is not None and wanted.name != self._label:
+                pairs[self._names.index(wanted.name)] = values
+            if sum(state.entries for state in states[1:]) > PENDING_ENTRIES:
+                states[:] = [merge_states(states).trimmed()]
+        self._comoments = self._comoments.merge(CoMoments.of(self._names, pairs))
+
+    def finish(self) -> Statistics:
+        """Return what the batches so far have taught."""
+        return Statistics(
+            rows=self._rows,
+            columns={name: merge_states(states).trimmed() for name, states in self._states.items()},
+            label=self._label,
+            comoments=self._comoments,
+        )
+
+
+def _empty(wanted: Wanted) -> ColumnState:
+    if wanted.kind == "categorical":
+        return CategoryState(name=wanted.name, type=wanted.type, cap=wanted.cap)
+    empty = NumericState if wanted.kind == "numeric" else OtherState
+    return empty(name=wanted.name, type=wanted.type)
+
+
+def _fields(state: Any) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__dataclass_fields__}
+
+
+def _plain_state(state: ColumnState) -> dict[str, Any]:
+    """Return a state as JSON holds it: bin numbers as differences, NaN as null."""
+    kind = next(kind for kind, made in STATES.items() if isinstance(state, made))
+    body: dict[str, Any] = {"kind": kind}
+    for name, value in _fields(state).items():
+        if isinstance(value, Moments):
+            body[name] = [value.count, value.mean, value.m2]
+        elif isinstance(value, Sketch):
+            keys = value.keys if value.shift is None else np.diff(value.keys, prepend=0)
+            body[name] = {
+                "shift": value.shift,
+                "keys": keys.tolist(),
+                "counts": value.counts.tolist(),
+                "hashes": value.hashes.tolist(),
+            }
+        elif isinstance(value, (np.ndarray, pa.Array)):
+            body[name] = value.tolist()
+        else:
+            body[name] = None if isinstance(value, float) and math.isnan(value) else value
+    return body
+
+
+def _state(body: Mapping[str, Any]) -> ColumnState:
+    """Return the state that ``_plain_state`` took apart."""
+    values = {name: value for name, value in body.items() if name != "kind"}
+    if body["kind"] != "numeric" and values["hashes"] is not None:
+        values["hashes"] = np.array(values["hashes"], np.uint64)
+    if body["kind"] == "categorical":
+        values["values"] = pa.array(values["values"], pa.large_string())
+        values["counts"] = np.array(values["counts"], np.int64)
+        values["label_rows"] = np.array(values["label_rows"], np.int64)
+        values["label_sums"] = np.array(values["label_sums"], np.float64)
+        return CategoryState(**values)
+    if body["kind"] == "other":
+        return OtherState(**values)
+    exact = values["sketch"]["shift"] is None
+    keys = np.array(values["sketch"]["keys"], np.float64 if exact else np.int64)
+    values["sketch"] = Sketch(
+        shift=values["sketch"]["shift"],
+        keys=keys if exact else np.cumsum(keys),
+        counts=np.array(values["sketch"]["counts"], np.int64),
+        hashes=np.array(values["sketch"]["hashes"], np.uint64),
+    )
+    count, mean, m2 = values["moments"]
+    values["moments"] = Moments(count=count, mean=mean, m2=m2)
+    for name in ("minimum", "maximum"):
+        values[name] = math.nan if values[name] is None else values[name]
+    return NumericState(**values)

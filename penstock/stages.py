@@ -90,3 +90,124 @@ def run(stage: str, context: Context, *, force: bool = False) -> Outcome:
     if stage == "evaluate":
         _gate(workspace, record)
     return Outcome(record=record, skipped=False)
+
+
+def _gate(workspace: Workspace, record: Record) -> None:
+    failures = tuple(
+        (model, metric, float("nan") if found is None else found, gate)
+        for model, metric, found, gate in record.details["failures"]
+    )
+    if failures:
+        raise GateError(failures, workspace.uri(record.outputs["metrics"]))
+
+
+def _merge_depends(workspace: Workspace) -> dict[str, Any]:
+    files = {
+        name: [[workspace.below(f.uri), f.size_bytes, f.mtime_ns] for f in storage.glob_files(uri)]
+        for name, uri in workspace.inputs().items()
+    }
+    parts = ("name", "sources", "merge", "split", "label", "features")
+    return {"files": files, "spec": workspace.file.spec.part(*parts)}
+
+
+def _merge(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock.merge import merge
+
+    workspace = context.workspace
+    target = workspace.uri("curated", workspace.name, run_id)
+    merged = merge(
+        context.session(),
+        workspace.file.spec,
+        inputs=workspace.inputs(),
+        quarantine_uri=workspace.uri("quarantine", workspace.name),
+        target=target,
+    )
+    return {
+        "digest": merged.curated.digest,
+        "outputs": {"table": workspace.below(storage.join(target, "table.json"))},
+        "rows": merged.record["rows"]["base"],
+        "size_bytes": sum(source["bytes"] for source in merged.record["sources"]),
+        "details": merged.record,
+    }
+
+
+def _curated(workspace: Workspace) -> Any:
+    table = workspace.done("merge").outputs["table"]
+    return open_curated(workspace.uri(table).removesuffix("/table.json"))
+
+
+def _fit_depends(workspace: Workspace) -> dict[str, Any]:
+    parts = ("features", "label", "task", "dataset")
+    return {
+        "curated": workspace.done("merge").digest,
+        "spec": workspace.file.spec.part(*parts),
+    }
+
+
+def _fit(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock.fit import fit
+
+    workspace = context.workspace
+    curated = _curated(workspace)
+    fitted = fit(context.session(), curated, workspace.file.spec)
+    plan = workspace.uri("plans", workspace.name, run_id, "plan.json")
+    profile = workspace.uri("plans", workspace.name, run_id, "profile.json")
+    storage.write_bytes(profile, json.dumps(fitted.profile, ensure_ascii=False).encode())
+    storage.write_bytes(plan, fitted.plan.to_json().encode())
+    return {
+        "digest": fitted.plan.sha256,
+        "outputs": {"plan": workspace.below(plan), "profile": workspace.below(profile)},
+        "rows": curated.rows("train"),
+        "size_bytes": sum(file.size_bytes for file in curated.of("train")),
+        "details": {"width": fitted.plan.width, "layout": fitted.plan.layout},
+    }
+
+
+def _plan(workspace: Workspace) -> Any:
+    from penstock.plan import FeaturePlan
+
+    content = storage.read_bytes(workspace.uri(workspace.done("fit").outputs["plan"]))
+    return FeaturePlan.from_json(content.decode())
+
+
+def _convert_depends(workspace: Workspace) -> dict[str, Any]:
+    return {
+        "curated": workspace.done("merge").digest,
+        "plan": workspace.done("fit").digest,
+        "spec": workspace.file.spec.part("dataset"),
+    }
+
+
+def _convert(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock.convert import convert
+
+    workspace = context.workspace
+    target = workspace.uri("datasets", workspace.name, run_id)
+    storage.delete_prefix(target)
+    made = convert(
+        context.session(), _curated(workspace), _plan(workspace), workspace.file.spec, target
+    )
+    shards = {split: [[s.name, s.sha256] for s in made[split].shards] for split in made}
+    return {
+        "digest": hashlib.sha256(json.dumps(shards, sort_keys=True).encode()).hexdigest(),
+        "outputs": {split: workspace.below(made[split].manifest_uri) for split in made},
+        "rows": sum(dataset.rows for dataset in made.values()),
+        "size_bytes": sum(dataset.size_bytes for dataset in made.values()),
+        "details": {
+            split: {
+                "prefix": workspace.below(dataset.uri),
+                "rows": dataset.rows,
+                "bytes": dataset.size_bytes,
+                "shards": len(dataset.shards),
+                "width": dataset.width,
+                "layout": dataset.layout,
+            }
+            for split, dataset in made.items()
+        },
+    }
+
+
+def _dataset(workspace: Workspace, split: str) -> Any:
+    from penstock.dataset import open_dataset
+
+    return open_dataset(workspace.uri(workspace.done("convert").details[split]["prefix"]))

@@ -1,0 +1,56 @@
+# Every verb does its own set-up and skips what is done. `make` alone prints the verbs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install lake demo test test-fast lint format lock clean
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Spark and its Python workers use this environment, wherever the caller stands.
+export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
+export PYSPARK_DRIVER_PYTHON := $(CURDIR)/$(BIN)/python
+
+help:       ## Print these verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	@echo "installing into $(VENV) (once)"
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the PATH; install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m penstock.java >/dev/null
+	@touch $@
+
+install: $(READY) ## Make .venv from requirements.lock, with the package editable
+	@echo "ready: $(BIN)/penstock, Java in $$($(BIN)/python -m penstock.java)"
+
+lake: $(READY) ## Write the raw lake of the flights example
+	@$(BIN)/python examples/flights/make_lake.py --root .
+
+demo: lake  ## Raw flights to trained, evaluated models and a report, on this machine
+	@$(BIN)/penstock run examples/flights/pipeline.yaml --root .
+	@echo "report: $(CURDIR)/reports/flights/index.html"
+
+test: $(READY) ## All tests that run on one machine
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY) ## Tests that need no Java; under a minute
+	@$(BIN)/python -m pytest -m "not spark"
+
+lint: $(READY) ## Format, rules, types, import directions
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Put the code in its format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock:       ## Compile requirements.in to requirements.lock (needs uv on the PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in -o requirements.lock
+
+clean:      ## Remove what runs have made; raw/ and .venv stay
+	rm -rf curated datasets models plans quarantine reports runs

@@ -1,0 +1,17 @@
+"""Curated table x plan -> RecordIO shards, and a manifest per split, written last.
+
+    spark-submit jobs/convert.py --spec examples/flights/pipeline.yaml --root .
+"""
+
+import sys
+
+from penstock.runner import job
+
+
+def main(argv: list[str]) -> int:
+    """Run the stage and return its exit code."""
+    return job("convert", __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

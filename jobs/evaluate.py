@@ -1,0 +1,17 @@
+"""Models x test split -> metrics.json, and the gates of the spec.
+
+    spark-submit jobs/evaluate.py --spec examples/flights/pipeline.yaml --root .
+"""
+
+import sys
+
+from penstock.runner import job
+
+
+def main(argv: list[str]) -> int:
+    """Run the stage and return its exit code."""
+    return job("evaluate", __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,17 @@
+"""Curated train split -> plan.json: imputation and encoding of every column, in one scan.
+
+    spark-submit jobs/fit.py --spec examples/flights/pipeline.yaml --root .
+"""
+
+import sys
+
+from penstock.runner import job
+
+
+def main(argv: list[str]) -> int:
+    """Run the stage and return its exit code."""
+    return job("fit", __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

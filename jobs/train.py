@@ -1,0 +1,17 @@
+"""Datasets -> models: each algorithm's container program, fed through FIFOs.
+
+    spark-submit jobs/train.py --spec examples/flights/pipeline.yaml --root .
+"""
+
+import sys
+
+from penstock.runner import job
+
+
+def main(argv: list[str]) -> int:
+    """Run the stage and return its exit code."""
+    return job("train", __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

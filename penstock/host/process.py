@@ -1,0 +1,147 @@
+"""A container program as a process group: started apart, read without blocking, always ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["Process", "clean_environment"]
+
+# What a container inherits. Everything else stays outside: credentials above all, which a
+# container gets only when the request names them.
+KEPT = (
+    "HOME",
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHASHSEED",
+    "PYTHONPATH",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+)
+KEPT_PREFIX = "LC_"
+
+# A line longer than this is cut: a program that logs without line ends must not fill the memory.
+LINE_BYTES = 64 * 1024
+
+# A killed process is gone at once, but for one that the kernel holds in a dead disk's wait.
+KILL_DEADLINE_S = 10.0
+
+
+def clean_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a container: a few inherited names, then ``given``."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or name.startswith(KEPT_PREFIX)
+    }
+    # Otherwise a line stands in the program's buffer, and a job looks hung that is not.
+    return kept | {"PYTHONUNBUFFERED": "1"} | dict(given)
+
+
+class Process:
+    """A running program with its own session, its output merged and line by line in a file."""
+
+    def __init__(
+        self, argv: tuple[str, ...], *, cwd: Path, environment: Mapping[str, str], log: Path
+    ) -> None:
+        """Start ``argv``.
+
+        Raises:
+            OSError: The program cannot be started.
+        """
+        self._log = log.open("wb")
+        try:
+            self._popen = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError:
+            self._log.close()
+            raise
+        if self._popen.stdout is None:
+            raise RuntimeError("Popen gave no standard output")
+        self._output = self._popen.stdout
+        os.set_blocking(self._output.fileno(), False)
+        self._rest = b""
+        self._ended = False  # whether the output has ended
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, negative for a signal; None while the program runs."""
+        return self._popen.poll()
+
+    def lines(self, wait_s: float) -> Iterator[str]:
+        """Yield the lines that are there, after waiting at most ``wait_s`` for the first."""
+        if self._ended:
+            # Nothing more to read, and the exit code follows within moments.
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(wait_s)
+            return
+        poll = select.poll()
+        poll.register(self._output, select.POLLIN)
+        poll.poll(wait_s * 1000)
+        yield from self._split(self._read())
+
+    def remaining(self) -> Iterator[str]:
+        """Yield what a dead program has left behind, without waiting."""
+        while piece := self._read():
+            yield from self._split(piece)
+        if self._rest:
+            self._ended = True
+            yield from self._split(b"")
+
+    def _read(self) -> bytes:
+        try:
+            piece = os.read(self._output.fileno(), LINE_BYTES)
+        except BlockingIOError:
+            return b""
+        self._ended = not piece
+        self._log.write(piece)
+        self._log.flush()
+        return piece
+
+    def _split(self, piece: bytes) -> Iterator[str]:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if self._rest and (self._ended or len(self._rest) > LINE_BYTES):
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the whole group."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the whole group, and wait until the program is gone."""
+        self._signal(signal.SIGKILL)
+        deadline = time.monotonic() + KILL_DEADLINE_S
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(max(deadline - time.monotonic(), 0))
+
+    def close(self) -> None:
+        """Close the log and the output; the program must be dead."""
+        self._output.close()
+        self._log.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The group outlives its leader as long as a child of it runs.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, number)

@@ -1,0 +1,95 @@
+"""Run stages for a person: one session, a bar per stage, a closing table; for the CLI and for jobs/."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from penstock import specfile, stages
+from penstock.errors import INTERRUPTED_EXIT_CODE, GateError, PenstockError
+from penstock.progress import Screen, closing_table
+from penstock.spark import session, translated
+from penstock.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["job", "run_stages"]
+
+
+def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = False) -> None:
+    """Run the stages in order and print how each ended. The session starts when one needs it.
+
+    Raises:
+        PenstockError: As the first failing stage says. After a failed gate the report still runs.
+    """
+    workspace = Workspace(root=root, file=specfile.load(spec))
+    screen = Screen(Console(stderr=True))
+    outcomes: list[stages.Outcome] = []
+    failed: GateError | None = None
+    with ExitStack() as open_, translated():
+        made: list[SparkSession] = []
+
+        def start() -> SparkSession:
+            if not made:
+                made.append(open_.enter_context(session(f"{workspace.name}: {', '.join(names)}")))
+                screen.watch(made[0])
+            return made[0]
+
+        context = stages.Context(workspace=workspace, session=start, say=screen.say)
+        for name in names:
+            try:
+                outcome = _one(name, context, screen, force=force)
+            except GateError as error:
+                failed = error
+                record = workspace.done(name)
+                outcome = stages.Outcome(record=record, skipped=False)
+            except KeyboardInterrupt:
+                screen.console.print(_interrupted(name, workspace))
+                raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+            outcomes.append(outcome)
+            screen.console.print(_line(outcome), highlight=False)
+    Console().print(closing_table(outcomes, place=lambda path: path))
+    if failed is not None:
+        raise failed
+
+
+def _one(name: str, context: stages.Context, screen: Screen, *, force: bool) -> stages.Outcome:
+    with screen.stage(name):
+        return stages.run(name, context, force=force)
+
+
+def _line(outcome: stages.Outcome) -> str:
+    record = outcome.record
+    if outcome.skipped:
+        return f"{record.stage:<9} skipped: inputs, spec and code are unchanged (--force runs it)"
+    return f"{record.stage:<9} ran in {record.seconds:,.1f} s, {record.rows:,} rows"
+
+
+def _interrupted(name: str, workspace: Workspace) -> str:
+    return (
+        f"interrupted in stage {name!r}: it has left no record, so nothing it began is taken for whole\n"
+        f"  run again: penstock {name} {workspace.file.path} --root {workspace.root}"
+    )
+
+
+def job(stage: str, doc: str | None, argv: Sequence[str]) -> int:
+    """Run one stage as a job of jobs/ does: plain flags, an exit code, errors on standard error."""
+    parser = argparse.ArgumentParser(
+        prog=f"{stage}.py", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--spec", required=True, help="a pipeline.yaml: path or URI")
+    parser.add_argument("--root", default=".", help="folder or s3:// URI that holds raw/ (default: .)")
+    parser.add_argument("--force", action="store_true", help="run even when nothing has changed")
+    options = parser.parse_args(argv)
+    try:
+        run_stages((stage,), spec=options.spec, root=options.root, force=options.force)
+    except PenstockError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0

@@ -26,6 +26,7 @@ __all__ = [
     "Scaling",
     "Where",
     "check_type",
+    "least_rows",
     "lookup",
     "needs_all",
     "one_hot",
@@ -106,9 +107,9 @@ class Scaling:
         Raises:
             DataError: A value is infinite, or does not fit in float32.
         """
-        if self.rule == "standard":
-            values = (values - self.mean) / self.scale
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.rule == "standard":
+                values = (values - self.mean) / self.scale
             # Adding zero turns -0.0 into 0.0, so that dense and sparse agree to the bit.
             scaled = values.astype(np.float32) + np.float32(0.0)
         if not np.isfinite(scaled).all():
@@ -204,7 +205,7 @@ def one_hot(state: CategoryState, rule: CategoricalFeatures, *, fill: str | None
     if fill is not None and state.missing:
         counts[fill] = counts.get(fill, 0) + state.missing
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))
-    least = _least(state, rule)
+    least = least_rows(state, rule)
     kept = [item for item in ranked[: rule.max_categories] if item[1] >= least]
     rest = ranked[len(kept) :]
     missed = 0 if state.distinct_is_exact else state.distinct - state.entries
@@ -222,10 +223,11 @@ def one_hot(state: CategoryState, rule: CategoricalFeatures, *, fill: str | None
 
 def needs_all(state: CategoryState, rule: CategoricalFeatures) -> bool:
     """Return whether the vocabulary may hold values that the state no longer counts."""
-    return rule.max_categories is None and _least(state, rule) <= state.undercount
+    return rule.max_categories is None and least_rows(state, rule) <= state.undercount
 
 
-def _least(state: CategoryState, rule: CategoricalFeatures) -> float:
+def least_rows(state: CategoryState, rule: CategoricalFeatures) -> float:
+    """Return how many train rows make a value frequent."""
     share = isinstance(rule.min_frequency, float) and rule.min_frequency < 1
     return rule.min_frequency * state.rows if share else rule.min_frequency
 
@@ -312,7 +314,8 @@ class LabelRule:
             codes[wrong | (codes < 0)] = np.nan
             return codes, wrong
         found = numbers(array)
-        wrong = np.isinf(found.astype(np.float32))
+        with np.errstate(over="ignore"):
+            wrong = np.isinf(found.astype(np.float32))
         if self.task != "regression":
             most = np.inf if self.classes is None else len(self.classes) - 1
             # A comparison with NaN is false, so that a missing label is not a wrong one.

@@ -184,7 +184,7 @@ class MalformedRowsError(DataError):
             f"({share:.3%}), the limit is {self.max_share:.3%}",
             *(f"  {example}" for example in self.examples),
             f"  all of them, with file, line and reason: {self.quarantine}",
-            f"  mend the files, declare the type in sources.{self.table}.schema, "
+            f"  mend the files, declare the type in sources.{self.table}.columns, "
             f"or raise sources.{self.table}.max_malformed_share",
         ]
         return "\n".join(lines)

@@ -40,6 +40,7 @@ UNIT_BITS = 1126  # the smallest double is 2**-1074, and frexp gives it 53 bits 
 LOW_BITS = 26
 CURVE_POINTS = 400
 THRESHOLD_POINTS = 200
+FEWEST_CALLED = 20
 CALIBRATION_BINS = 20
 HISTOGRAM_BINS = 40
 GRID_BINS = 40
@@ -458,7 +459,9 @@ def _curves(counts: ScoreCounts) -> dict[str, Any]:
     # The first rows swing the precision most: half of the points go by the logarithm of the rows.
     called = np.log1p(tp + fp)
     pr = _thin(tpr[1:] + called / max(float(called[-1]), 1.0), CURVE_POINTS)
-    at = np.linspace(0.0, float(scores[0]), THRESHOLD_POINTS)
+    # Precision over fewer rows is noise: the curve ends where FEWEST_CALLED rows are left.
+    last = np.searchsorted(tp + fp, min(FEWEST_CALLED, int(tp[-1] + fp[-1])))
+    at = np.linspace(0.0, float(scores[last]), THRESHOLD_POINTS)
     above = np.searchsorted(-scores, -at, side="right") - 1
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     return {

@@ -1,8 +1,10 @@
 """FeaturePlan: the fitted imputation and encoding of every column, from an Arrow batch to a matrix.
 
-    build_plan(statistics, spec, fitted_on=...)  ->  FeaturePlan     pure; penstock.planning
-    FeaturePlan.encode(batch)                    ->  float32 (n, width), dense or CSR
-    FeaturePlan.to_json() / .from_json(text)         plan.json
+    FeaturePlan.encode(batch)  ->  float32 (rows, width), dense or CSR
+    FeaturePlan.labels(batch)  ->  float32 (rows,)
+    FeaturePlan.to_json()          plan.json, which FeaturePlan.from_json reads
+
+``penstock.planning.build_plan`` makes a plan from statistics.
 
 One column of the table makes a run of neighbouring output columns, in the order of the plan:
 
@@ -10,8 +12,8 @@ One column of the table makes a run of neighbouring output columns, in the order
     categorical   <column>=<value> ..., and <column>=(rare), then <column>__missing
 
 Every row has at most one value that is not zero in each of these slots: the number, the category,
-the indicator. So a batch is encoded as two arrays, output position and value of each (row, slot),
-and both layouts are made from the same values.
+the indicator. A slot of a batch is either a fixed output position with values (n,), or the position
+of a one for each row, -1 for none. Both layouts are made from the same slots.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ SCHEMA_VERSION = 1
 
 Float32s = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int32]
-Slot = tuple[Positions | int, Float32s]
+Slot = tuple[int, Float32s] | tuple[Positions, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class NumericColumn:
         return (self.name, *((f"{self.name}__missing",) if self.fill.indicator else ()))
 
     def slots(self, array: Any, where: Where, first: int) -> list[Slot]:
-        """Return output position and value (n,) of each slot, ``first`` being its first output.
+        """Return the slots of a batch's column; ``first`` is the position of its first output.
 
         Raises:
             SchemaMismatchError: The type does not fit.
@@ -127,7 +129,7 @@ class CategoricalColumn:
         return np.append(places, places[lookup(fill, self._known)])
 
     def slots(self, array: Any, where: Where, first: int) -> list[Slot]:
-        """Return output position and value (n,) of each slot, ``first`` being its first output.
+        """Return the slots of a batch's column; ``first`` is the position of its first output.
 
         Raises:
             SchemaMismatchError: The type does not fit.
@@ -140,7 +142,7 @@ class CategoricalColumn:
         if self.encoding.unknown == "refuse":
             self._check_known(array, codes, where)
         places = self._places[codes]
-        slots: list[Slot] = [(places + np.int32(first), (places >= 0).astype(np.float32))]
+        slots: list[Slot] = [(np.where(places < 0, places, places + np.int32(first)), None)]
         if self.fill.indicator:
             slots.append((first + self.encoding.width, (codes < 0).astype(np.float32)))
         return slots
@@ -242,9 +244,9 @@ class FeaturePlan:
             SchemaMismatchError: A column has another type than was fitted.
             DataError: A value is infinite, or missing or unknown against its column's rule.
         """
-        where = where or Where()
-        slots = self._slots(batch, where)
-        return _dense(slots, self.width) if self.layout == "dense" else _sparse(slots, self.width)
+        slots = self._slots(batch, where or Where())
+        laid_out = _dense if self.layout == "dense" else _sparse
+        return laid_out(slots, batch.num_rows, self.width)
 
     def labels(self, batch: Any, *, where: Where | None = None) -> Float32s:
         """Return the labels of a pyarrow RecordBatch: float32 (rows,).
@@ -258,20 +260,15 @@ class FeaturePlan:
         _check_columns(batch, (self.label.column,), where)
         return self.label.labels(batch.column(self.label.column), where)
 
-    def _slots(self, batch: Any, where: Where) -> tuple[Positions, Float32s]:
-        """Return positions and values of all slots, both (rows, slots), positions ascending."""
+    def _slots(self, batch: Any, where: Where) -> list[Slot]:
+        """Return all slots of a batch, in ascending order of position."""
         _check_columns(batch, self.input_columns, where)
-        count = sum(1 + column.fill.indicator for column in self.columns)
-        positions = np.empty((batch.num_rows, count), np.int32)
-        values = np.empty((batch.num_rows, count), np.float32)
-        first = at = 0
+        slots: list[Slot] = []
+        first = 0
         for column in self.columns:
-            for position, value in column.slots(batch.column(column.name), where, first):
-                positions[:, at] = position
-                values[:, at] = value
-                at += 1
+            slots += column.slots(batch.column(column.name), where, first)
             first += len(column.names())
-        return positions, values
+        return slots
 
     @cached_property
     def sha256(self) -> str:
@@ -342,25 +339,31 @@ def _check_columns(batch: Any, columns: Sequence[str], where: Where) -> None:
         raise MissingColumnsError(where.table, missing, tuple(batch.schema.names))
 
 
-def _dense(slots: tuple[Positions, Float32s], width: int) -> Float32s:
-    positions, values = slots
-    rows = len(values)
+def _dense(slots: Sequence[Slot], rows: int, width: int) -> Float32s:
     matrix = np.zeros((rows, width), np.float32)
-    # Flat positions; a slot whose value is zero points anywhere, so it is left out.
-    row, slot = np.nonzero(values)
-    matrix[row, positions[row, slot]] = values[row, slot]
+    for position, values in slots:
+        if values is not None:
+            matrix[:, position] = values
+            continue
+        row = np.flatnonzero(np.asarray(position) >= 0)
+        matrix[row, np.asarray(position)[row]] = 1.0
     return matrix
 
 
-def _sparse(slots: tuple[Positions, Float32s], width: int) -> Any:
+def _sparse(slots: Sequence[Slot], rows: int, width: int) -> Any:
     from scipy.sparse import csr_array
 
-    positions, values = slots
-    kept = values != 0
-    ends = np.zeros(len(values) + 1, np.int32)
-    np.cumsum(np.count_nonzero(kept, axis=1), out=ends[1:])
-    matrix = csr_array((values[kept], positions[kept], ends), shape=(len(values), width))
-    matrix.has_sorted_indices = True
+    # (rows, slots): row-major, so that what is kept is in CSR's order already.
+    positions = np.empty((rows, len(slots)), np.int32)
+    values = np.empty((rows, len(slots)), np.float32)
+    for at, (position, value) in enumerate(slots):
+        positions[:, at] = position
+        values[:, at] = np.asarray(position) >= 0 if value is None else value
+    kept = np.flatnonzero(values)
+    ends = np.zeros(rows + 1, np.int32)
+    np.cumsum(np.count_nonzero(values, axis=1), out=ends[1:])
+    body = (values.ravel().take(kept), positions.ravel().take(kept), ends)
+    matrix = csr_array(body, shape=(rows, width))
     matrix.has_canonical_format = True
     return matrix
 

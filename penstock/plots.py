@@ -51,8 +51,8 @@ SIZE_IN = (6.0, 4.2)
 SETTINGS: Mapping[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
-    "font.size": 11,
-    "axes.labelsize": 11,
+    "font.size": 12,
+    "axes.labelsize": 12,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
@@ -117,7 +117,7 @@ def _finished(figure: Figure, key: str, label: str) -> Markup:
     used = set(re.findall(r"#([\w.-]+)[\")]", svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\1{key}-", svg)
-    svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     svg = re.sub(r"<g/>|(?<=\n)\s+|(?<=[a-z\d]) ?\n(?=[LzQC\"])", "", svg)
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
@@ -160,7 +160,7 @@ def precision_recall(
         for index, curve in enumerate(curves):
             axes.plot(curve["recall"], curve["precision"], **_style(index))
         _square(axes, "recall", "precision")
-        axes.text(0.02, base_rate + 0.015, f"base rate {base_rate:.3f}", fontsize=10, va="bottom")
+        axes.text(0.02, base_rate + 0.015, f"base rate {base_rate:.3f}", fontsize=11, va="bottom")
         return _finished(figure, key, label)
 
 
@@ -200,6 +200,8 @@ def thresholds(
     curve: Mapping[str, Sequence[float]], *, marks: Mapping[str, float], key: str, label: str
 ) -> Markup:
     """Return precision, recall and F1 over the threshold, with vertical ``marks`` (text -> threshold)."""
+    from matplotlib.ticker import FuncFormatter
+
     with _figure() as (figure, axes):
         for index, name in enumerate(("precision", "recall", "f1")):
             axes.plot(curve["threshold"], curve[name], **_style(index))
@@ -209,8 +211,9 @@ def thresholds(
                 axes.axvline(at, color=INK, linewidth=1, linestyle=(0, (2, 3)))
                 side = "right" if at > 0.7 * right else "left"
                 pad = -0.012 if side == "right" else 0.012
-                axes.text(at + pad * right, 1.03, text, ha=side, va="bottom", fontsize=10)
+                axes.text(at + pad * right, 1.03, text, ha=side, va="bottom", fontsize=11)
         axes.set(xlim=(0, right), ylim=(-0.005, 1.12), xlabel="threshold")
+        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         return _finished(figure, key, label)
 
@@ -240,7 +243,7 @@ def lines(
                 xycoords=("data", "axes fraction"),
                 ha=side,
                 va="top",
-                fontsize=10,
+                fontsize=11,
             )
         axes.set(xlabel=x)
         axes.margins(x=0.03)
@@ -268,7 +271,7 @@ def residuals(
         )
         axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.set(ylim=(0, None), xlabel="label - prediction (middle 99 %)", ylabel="rows")
-        _few_ticks(axes)
+        _few_ticks(axes, x=True)
         return _finished(figure, key, label)
 
 
@@ -291,7 +294,7 @@ def predicted_actual(
             _squares(axes, [(edges[i], edges[j]) for i, j in at], step, 0.06 + 0.115 * level)
         axes.plot(span, span, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.set(xlim=span, ylim=span, xlabel="label", ylabel="prediction")
-        _few_ticks(axes)
+        _few_ticks(axes, x=True)
         return _finished(figure, key, label)
 
 
@@ -310,13 +313,14 @@ def _squares(axes: Axes, corners: Sequence[tuple[float, float]], step: float, al
     )
 
 
-def _few_ticks(axes: Axes, *, percent: bool = False) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+def _few_ticks(axes: Axes, *, percent: bool = False, x: bool = False) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.yaxis.set_major_formatter(
-        PercentFormatter(1.0, decimals=None, symbol=" %") if percent else FuncFormatter(_tick)
-    )
+    if x:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.yaxis.set_major_formatter(FuncFormatter(_percent_tick if percent else _tick))
 
 
 def _tick(value: float, _: int | None = None) -> str:
@@ -327,6 +331,10 @@ def _tick(value: float, _: int | None = None) -> str:
     """
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _percent_tick(value: float, _: int | None = None) -> str:
+    return f"{_tick(100 * value)} %"
 
 
 def sparkline(counts: Sequence[float], *, label: str, bars: bool = False) -> Markup:
@@ -351,7 +359,7 @@ def sparkline(counts: Sequence[float], *, label: str, bars: bool = False) -> Mar
 def heat_map(
     columns: Sequence[str], matrix: Sequence[Sequence[float | None]], *, label: str
 ) -> Markup:
-    """Return the lower triangle of a correlation matrix; shades are classes ``n10`` to ``p10``."""
+    """Return the lower triangle of a correlation matrix; ``p`` and ``n`` are its signs."""
     cell, side = 22, 150
     size = len(columns)
     parts = []
@@ -361,13 +369,18 @@ def heat_map(
         parts.append(f'<text x="{side - 8}" y="{y + 15}" text-anchor="end">{name}</text>')
         for column in range(row):
             value = matrix[row][column]
+            # At least a breath of colour, so that the triangle keeps its shape.
             shade = (
-                "none" if value is None else f"{'n' if value < 0 else 'p'}{round(abs(value) * 10)}"
+                'class="none"'
+                if value is None
+                else (
+                    f'class="{"n" if value < 0 else "p"}" fill-opacity="{max(abs(value), 0.04):.2g}"'
+                )
             )
             shown = "undefined" if value is None else f"{value:+.2f}"
             title = escape(f"{columns[row]} × {columns[column]}: {shown}")
             parts.append(
-                f'<rect class="{shade}" x="{side + column * cell}" y="{y}" width="{cell - 1}" '
+                f'<rect {shade} x="{side + column * cell}" y="{y}" width="{cell - 1}" '
                 f'height="{cell - 1}"><title>{title}</title></rect>'
             )
         # Names along the diagonal: no rotated text, and each stands at its column's head.

@@ -109,10 +109,10 @@ def _first_line(uri: str) -> str:
 
 
 def _broken(row: str, separator: str, header: str) -> str:
+    if row.count('"') % 2:
+        return "a quote is not closed on the line"
     cells = len(next(csv.reader([row], delimiter=separator)))
     expected = len(next(csv.reader([header], delimiter=separator)))
-    if cells == expected:
-        return "unbalanced quotes"
     return f"{cells} {'cell' if cells == 1 else 'cells'}, expected {expected}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from penstock.evaluate import HEADLINE
+from penstock.evaluate import HEADLINE, METRICS
 
 __all__ = ["ReportInputs", "render"]
 
@@ -64,6 +64,7 @@ WORDS: Mapping[str, tuple[str, int, str]] = {
     "r2": ("R²", 1, "share of the label's variance that is explained"),
     "adjusted_r2": ("Adjusted R²", 1, "R² with a price for every feature"),
 }
+OVER_CLASSES = ("AUC", 1, "each class against all others, mean over the classes")
 COMPARED: Mapping[str, tuple[str, ...]] = {
     "binary": (
         "auc",
@@ -136,8 +137,9 @@ def render(inputs: ReportInputs) -> str:
         "count": _count, "metric": _metric, "share": _share, "size": _size, "duration": _duration,
         "short": _short_number,
     }  # fmt: skip
-    environment.globals |= {"words": WORDS, "swatch": plots.swatch}
     task = str(inputs.spec["task"])
+    words = {**WORDS, "auc": OVER_CLASSES} if task == "multiclass" else WORDS
+    environment.globals |= {"words": words, "swatch": plots.swatch}
     models = [_model(inputs, name, index) for index, name in enumerate(_model_names(inputs))]
     page = environment.get_template("report.html.j2").render(
         inputs=inputs,
@@ -152,6 +154,7 @@ def render(inputs: ReportInputs) -> str:
         compared=_compared(models, COMPARED[task]),
         overlays=_overlays(models) if task == "binary" else [],
         at_threshold=AT_THRESHOLD,
+        cards=_cards(task),
         profile=_profile(inputs.profile),
         joins=_joins(inputs.merge),
         splits=_splits(inputs.merge),
@@ -268,6 +271,12 @@ def _best(models: Sequence[Json], metric: str) -> Json | None:
     sign = WORDS[metric][1]
     scored = [model for model in models if model["test"].get(metric) is not None]
     return max(scored, key=lambda model: sign * model["test"][metric]) if scored else None
+
+
+def _cards(task: str) -> list[str]:
+    """Return the metrics shown big; those of one threshold stand in a table of their own."""
+    tabled = (*AT_THRESHOLD, "sensitivity") if task == "binary" else ()
+    return [name for name in METRICS[task] if name not in tabled]
 
 
 def _compared(models: Sequence[Json], metrics: Sequence[str]) -> list[dict[str, Any]]:
@@ -431,12 +440,10 @@ def _confusion(test: Json) -> list[dict[str, Any]]:
     classes = test["classes"]
     if len(classes) > CONFUSION_CLASSES:
         return []
-    shown = [("" if "threshold" not in test else "at threshold 0.5", test["confusion"])]
+    shown = [("" if "threshold" not in test else "threshold 0.5", test["confusion"])]
     for name, text in (("f1", "max F1"), ("youden", "max Youden's J")):
         if point := test.get("best", {}).get(name):
-            shown.append(
-                (f"at {text}, threshold {_metric(point['threshold'])}", point["confusion"])
-            )
+            shown.append((f"{text}, threshold {point['threshold']:.2f}", point["confusion"]))
     return [
         {
             "text": text,

@@ -262,8 +262,12 @@ def _cast(
         for c, kind in types.items()
         if kind != "string"
     ]
-    what = CELLS if source.format == "csv" else OBJECT
-    reason = F.coalesce(F.when(F.col(CORRUPT).isNotNull(), F.lit(what)), *wrong)
+    broken = F.when(F.col(CORRUPT).isNotNull(), F.lit(CELLS if source.format == "csv" else OBJECT))
+    if source.format == "csv":
+        # A quote that the line does not close: a record over several lines, or a torn one.
+        quotes = F.length(LINE) - F.length(F.replace(LINE, F.lit('"'), F.lit("")))
+        broken = F.when(quotes % 2 == 1, F.lit(CELLS)).otherwise(broken)
+    reason = F.coalesce(broken, *wrong)
     folders = [
         F.expr(f"cast(`{c}` as {source.columns[c]})").alias(c)
         if c in source.columns

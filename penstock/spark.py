@@ -37,7 +37,6 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.memory": "2g",
     "spark.sql.shuffle.partitions": "8",
-    "spark.log.level": "ERROR",
     "spark.ui.showConsoleProgress": "false",  # progress.py shows it
 }
 
@@ -79,7 +78,6 @@ def session(name: str, *, conf: Mapping[str, str] | None = None) -> Iterator[Spa
     for key, value in (settings | dict(conf or {})).items():
         builder = builder.config(key, value)
     made = builder.getOrCreate()
-    made.sparkContext.setLogLevel("ERROR")
     try:
         yield made
     finally:
@@ -153,7 +151,7 @@ def sql_expression(rows: DataFrame, text: str, *, where: str) -> Column:
 def _first(error: Exception) -> str:
     """Return the first line of what Spark says, without its error class and position."""
     line = str(error).strip().splitlines()[0]
-    return re.sub(r"^\[[A-Z_.]+\] ", "", line).split("; line ")[0].strip()
+    return re.sub(r"^\[[A-Z_.]+\] ", "", line).split("; line ")[0].split("(line ")[0].strip()
 
 
 @contextmanager

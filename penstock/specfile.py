@@ -122,10 +122,12 @@ def _shape(data: Any, lines: dict[Location, int]) -> tuple[Spec | None, list[Pro
     unknown: list[Location] = []
     for detail in details:
         where = _real(detail["loc"], data)
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # its items are wrong, which is told of each
         if detail["type"] == "extra_forbidden":
             unknown.append(where)
         problems.append((_line(where, lines), _dotted(where), _worded(detail, where)))
-    if len(unknown) < len(details):
+    if len(unknown) < len(problems):
         return None, problems
     for where in unknown:
         parent = data

@@ -14,7 +14,7 @@ from penstock import spark as penstock_spark
 def spark() -> Iterator[object]:
     """One local session of two cores for the whole run."""
     os.environ["PENSTOCK_SPARK_MASTER"] = "local[2]"
-    with penstock_spark.session("tests") as session:
+    with penstock_spark.session("tests", conf={"spark.sql.shuffle.partitions": "2"}) as session:
         yield session
 
 

@@ -50,8 +50,8 @@ _MODES = ("Pipe", "File", "FastFile")
 _CONTENT_TYPES = ("application/x-recordio-protobuf",)
 
 
-class StopRequested(Exception):  # noqa: N818 - not an error: the platform asks for an early end
-    """SIGTERM arrived: save what there is and end with 0."""
+class StopRequested(Exception):
+    """SIGTERM arrived. Not an error: save what there is and end with 0."""
 
 
 class Channel:
@@ -104,7 +104,9 @@ class Channel:
     def _files(self, batch_rows: int) -> Generator[recordio.Records]:
         folder = self._data_dir / self.name
         hidden = (".", "_")
-        found = [path for path in folder.rglob("*") if path.is_file() and path.name[0] not in hidden]
+        found = [
+            path for path in folder.rglob("*") if path.is_file() and path.name[0] not in hidden
+        ]
         if not found:
             raise InputError(
                 f"channel {self.name!r}: no file in {str(folder)!r}, expected at least one\n"

@@ -1,7 +1,7 @@
-"""Hyperparameters as SageMaker sends them: texts in, checked values out.
+r"""Hyperparameters as SageMaker sends them: texts in, checked values out.
 
 hyperparameters.json is one flat object whose values are all strings: ``{"epochs": "15"}``. Script
-mode encodes each value once more, ``{"epochs": "\\"15\\""}``; both are read. A table declares each
+mode encodes each value once more, ``{"epochs": "\"15\""}``; both are read. A table declares each
 name once, with its type, default, range and sentence; the check reports every problem at once.
 """
 

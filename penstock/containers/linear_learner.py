@@ -150,7 +150,9 @@ class Trainer:
         self._class_weights = _class_weights(values, census.class_rows)
         outputs = len(census.class_rows) if predictor == "multiclass_classifier" else 1
         start = _start(values, len(census.features.mean), outputs)
-        self._now = Weights(weights=start.weights * (self._scaling.factor > 0)[:, None], bias=start.bias)
+        self._now = Weights(
+            weights=start.weights * (self._scaling.factor > 0)[:, None], bias=start.bias
+        )
         self.best = Best(weights=self._now)
         self._optimizers = [
             optimizer_named(values["optimizer"], part.shape, values)
@@ -160,7 +162,9 @@ class Trainer:
         self._rate = values["learning_rate"]
         if self._rate == "auto":
             varying = int((self._scaling.factor > 0).sum())
-            self._rate = automatic_rate(values["optimizer"], self._steps * values["epochs"], varying)
+            self._rate = automatic_rate(
+                values["optimizer"], self._steps * values["epochs"], varying
+            )
         self._quality: dict[str, float] = {}
 
     def fit(self, job: contract.Job) -> None:
@@ -171,7 +175,9 @@ class Trainer:
             objective, mean = self._epoch(job, epoch)
             self._log_objective(job.host, epoch, "train", objective)
             pace = rows / max(time.monotonic() - started, 1e-9)
-            contract.log(f"#throughput_metric: host={job.host}, train throughput={pace:.1f} records/second")
+            contract.log(
+                f"#throughput_metric: host={job.host}, train throughput={pace:.1f} records/second"
+            )
             scores: dict[str, float] = {}
             if "validation" in job.channels:
                 objective, scores = self._validate(job, mean)
@@ -241,7 +247,9 @@ class Trainer:
         margins = self._scaling.margins(batch.features, self._now.weights, self._now.bias)
         slopes = self._loss.slope(margins, labels) * (weights[:, None] / np.float32(batch.rows))
         gradients = self._scaling.gradient(batch.features, slopes.astype(np.float32))
-        l1, wd = (0.0 if self._values[name] == "auto" else self._values[name] for name in ("l1", "wd"))
+        l1, wd = (
+            0.0 if self._values[name] == "auto" else self._values[name] for name in ("l1", "wd")
+        )
         moved = self._optimizers[0].step(self._now.weights, gradients[0], rate, l1=l1, wd=wd)
         bias = self._now.bias
         if self._values["use_bias"]:
@@ -250,7 +258,10 @@ class Trainer:
         return self._summed(margins, labels, weights)
 
     def _summed(
-        self, margins: NDArray[np.float32], labels: NDArray[np.float32], weights: NDArray[np.float32]
+        self,
+        margins: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        weights: NDArray[np.float32],
     ) -> tuple[float, float]:
         loss = self._loss.value(margins, labels)
         return float((loss * weights).sum(dtype=np.float64)), float(weights.sum(dtype=np.float64))
@@ -333,16 +344,17 @@ def _class_weights(values: Mapping[str, Any], rows: NDArray[np.int64]) -> NDArra
         weights = 1.0 / np.maximum(rows, 1)
     else:
         return np.zeros(0, dtype=np.float32)
-    return (weights * rows.sum() / (weights * rows).sum()).astype(np.float32)
+    mean = (weights * rows).sum() / rows.sum()
+    return np.asarray(weights / mean, dtype=np.float32)
 
 
 def _start(values: Mapping[str, Any], width: int, outputs: int) -> Weights:
     shape, random = (width, outputs), np.random.default_rng(0)
-    weights = {
-        "uniform": lambda: random.uniform(-values["init_scale"], values["init_scale"], shape),
-        "normal": lambda: random.normal(0.0, values["init_sigma"], shape),
-        "auto": lambda: np.zeros(shape),
-    }[values["init_method"]]()
+    weights = np.zeros(shape)
+    if values["init_method"] == "uniform":
+        weights = random.uniform(-values["init_scale"], values["init_scale"], shape)
+    elif values["init_method"] == "normal":
+        weights = random.normal(0.0, values["init_sigma"], shape)
     return Weights(weights=weights, bias=np.full(outputs, values["init_bias"]))
 
 

@@ -1,7 +1,7 @@
 """The artifact of linear-learner: weights of the features as they came.
 
-    model.npz     weights float64 (k, d), bias float64 (k,), deviation float64 (d,)
-    model.json    what is predicted, the width, the best epoch
+model.npz     weights float64 (k, d), bias float64 (k,), deviation float64 (d,)
+model.json    what is predicted, the width, the best epoch
 """
 
 from __future__ import annotations
@@ -155,4 +155,3 @@ class Quality:
             "precision": second / max(third, 1.0),
             "recall": second / max(fourth, 1.0),
         }
-

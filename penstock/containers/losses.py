@@ -69,9 +69,7 @@ def loss_named(name: str, values: Mapping[str, Any], unit: float) -> Loss:
             name=name,
             objective="binary_classification_cross_entropy",
             degree=0,
-            value=lambda margins, labels: (
-                np.logaddexp(0, margins[:, 0]) - labels * margins[:, 0]
-            ),
+            value=lambda margins, labels: np.logaddexp(0, margins[:, 0]) - labels * margins[:, 0],
             slope=lambda margins, labels: sigmoid(margins) - labels[:, None],
         )
     if name == "softmax_loss":
@@ -104,7 +102,7 @@ def _regression(name: str, values: Mapping[str, Any], unit: float) -> Loss:
     quantile = values["quantile"]
 
     def beyond(e: Array) -> Array:
-        return np.sign(e) * np.maximum(np.abs(e) - free, 0)
+        return np.asarray(np.sign(e) * np.maximum(np.abs(e) - free, 0))
 
     # objective, degree, loss of e, slope at e
     family: dict[str, tuple[str, int, Callable[[Array], Array], Callable[[Array], Array]]] = {

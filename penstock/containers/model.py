@@ -107,7 +107,9 @@ def read_card(model_dir: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text())
     except FileNotFoundError:
-        raise MissingFileError("model", str(path), "name the folder of a finished training") from None
+        raise MissingFileError(
+            "model", str(path), "name the folder of a finished training"
+        ) from None
     except json.JSONDecodeError as error:
         raise InputError(f"{str(path)!r} is not JSON: {error}\n  train the model again") from error
     if not isinstance(card, dict) or card.get("format_version") != FORMAT_VERSION:

@@ -62,9 +62,7 @@ class Optimizer:
         return self._mean / (1 - self._beta_1**self._steps), 1 / (spread + EPSILON)
 
 
-def optimizer_named(
-    name: str, shape: tuple[int, ...], values: Mapping[str, Any]
-) -> Optimizer:
+def optimizer_named(name: str, shape: tuple[int, ...], values: Mapping[str, Any]) -> Optimizer:
     """Return a fresh optimizer for a parameter of ``shape``; ``auto`` is adam."""
     return Optimizer(shape, values, "adam" if name == "auto" else name)
 

@@ -220,8 +220,7 @@ def _check_xgboost(values: Mapping[str, Any]) -> list[str]:
     problems = []
     if XGBOOST_OBJECTIVES[objective] == "multiclass" and classes is None:
         problems.append(
-            "'num_class' is missing, expected an integer of at least 2: "
-            f"objective is {objective!r}"
+            f"'num_class' is missing, expected an integer of at least 2: objective is {objective!r}"
         )
     if XGBOOST_OBJECTIVES[objective] != "multiclass" and classes is not None:
         problems.append(

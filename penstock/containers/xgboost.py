@@ -38,7 +38,7 @@ _OWN = ("num_round", "early_stopping_rounds", "csv_weights")
 _LARGER_IS_BETTER = ("auc", "aucpr", "map", "ndcg", "pre")
 
 
-class Passes(xgboost.DataIter):  # type: ignore[misc]  # xgboost has no types
+class Passes(xgboost.DataIter):
     """The batches of a channel, pass by pass.
 
     Attributes:
@@ -130,7 +130,9 @@ def _matrices(job: contract.Job, values: Mapping[str, Any], threads: int) -> Mat
             continue
         passes = Passes(job, name, classes, width)
         ref = evals[0][0] if evals else None
-        matrix = xgboost.QuantileDMatrix(passes, max_bin=values["max_bin"], nthread=threads, ref=ref)
+        matrix = xgboost.QuantileDMatrix(
+            passes, max_bin=values["max_bin"], nthread=threads, ref=ref
+        )
         passes.close()
         if not matrix.num_row():
             raise DataError(
@@ -187,7 +189,7 @@ class Rounds:
 
     def _note(self, number: int, line: str) -> None:
         """Remember the round if the last metric of the last channel is the best so far."""
-        # "[12]\ttrain-auc:0.81\tvalidation-auc:0.79"
+        # A line reads: [12]<tab>train-auc:0.81<tab>validation-auc:0.79
         self._metric, _, text = line.rsplit("\t", 1)[-1].rpartition(":")
         value = float(text)
         kind = re.split(r"[@-]", self._metric.partition("-")[2])[0]

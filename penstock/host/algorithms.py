@@ -49,8 +49,14 @@ def _linear_definitions() -> Definitions:
     quality = r"#quality_metric: host=\S+, "
     return (
         ("train:objective_loss", quality + r"epoch=\S+, train \S+_objective <loss>=(\S+)"),
-        ("validation:objective_loss", quality + r"epoch=\S+, validation \S+_objective <loss>=(\S+)"),
-        *((f"validation:{score}", f"{quality}validation {score} <score>=(\\S+)") for score in scores),
+        (
+            "validation:objective_loss",
+            quality + r"epoch=\S+, validation \S+_objective <loss>=(\S+)",
+        ),
+        *(
+            (f"validation:{score}", f"{quality}validation {score} <score>=(\\S+)")
+            for score in scores
+        ),
         (
             "train:throughput",
             r"#throughput_metric: host=\S+, train throughput=(\S+) records/second",

@@ -62,8 +62,8 @@ class Flow:
     source: str
 
 
-class _ReaderClosed(Exception):  # noqa: N818 - a reader may: the epoch ends, the channel goes on
-    """The reader closed its side."""
+class _ReaderClosed(Exception):
+    """The reader closed its side. It may: the epoch ends, the channel goes on."""
 
 
 class Feeder:

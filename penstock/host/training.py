@@ -10,23 +10,26 @@ log, and enforces its limits. Whatever happens, it ends every thread and process
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from penstock.errors import InputError, PenstockError
-from penstock.host.layout import Channel, Layout, TrainingRequest, lay_out
-from penstock.host.metrics import Metric, MetricReader
-from penstock.host.pipe import Feeder
+from penstock.host.layout import Layout, TrainingRequest, lay_out
+from penstock.host.metrics import MetricReader
+from penstock.host.pipe import Feeder, Flow
 from penstock.host.process import Process, clean_environment
-from penstock.host.results import ChannelUse, TrainingResult, died, hung
+from penstock.host.results import LOG_LINES, ChannelUse, Status, TrainingResult, died, hung
 
-__all__ = ["Channel", "ChannelUse", "Metric", "TrainingRequest", "TrainingResult", "run_training"]
+__all__ = ["run_training"]
 
 # How often limits are looked at while nothing is logged.
 TICK_S = 0.1
+
+Ending = tuple[Status, str | None]
 
 
 def run_training(
@@ -49,16 +52,18 @@ def run_training(
         How the job ended. A program that fails gives a result, not an exception.
 
     Raises:
-        InputError: ``workdir`` is not empty, or the program does not exist.
+        InputError: ``workdir`` is not empty, a metric's regex is wrong, or the program does not
+            exist.
     """
-    layout = Layout(workdir)
+    layout = Layout(Path(workdir).absolute())
     layout.make()
     run = _Run(request, layout, on_line or (lambda _: None), stop or threading.Event())
     try:
-        lay_out(request, layout)
+        placed = lay_out(request, layout)
     except PenstockError as error:
-        return run.result("Failed", str(error))
-    return run.to_end()
+        layout.log.touch()
+        return run.result("Failed", str(error), None, {})
+    return run.to_end(placed)
 
 
 class _Run:
@@ -81,19 +86,18 @@ class _Run:
             if channel.input_mode == "Pipe"
         ]
 
-    def to_end(self) -> TrainingResult:
-        with ExitStack() as stack:
+    def to_end(self, placed: Mapping[str, int]) -> TrainingResult:
+        """Start the program, see it through, and end all that was started."""
+        with _closing_undisturbed() as stack:
             for feeder in self._feeders:
                 feeder.start()
                 stack.callback(feeder.stop)
             process = self._start()
-            # Left in the reverse order: the program dies before any FIFO of its is closed.
+            # Undone in reverse order: the program is dead before a FIFO of it is closed.
             stack.callback(process.close)
             stack.callback(process.kill)
             status, reason = self._watch(process)
-            process.kill()
-            self._read(process.remaining())
-        return self.result(status, reason, process.returncode)
+            return self.result(status, reason, process.returncode, placed)
 
     def _start(self) -> Process:
         request = self._request
@@ -115,57 +119,100 @@ class _Run:
                 f"{error.strerror}\n  check the program of the request"
             ) from error
 
-    def _watch(self, process: Process) -> tuple[str, str]:
-        """Wait for the program's end; return the status and its reason."""
+    def _watch(self, process: Process) -> Ending:
+        """Wait until the program ends, or end it; return the status and its reason."""
         while process.returncode is None:
             self._read(process.lines(TICK_S))
-            if failure := next(filter(None, (feeder.failure for feeder in self._feeders)), None):
-                process.kill()
-                return "Failed", failure
-            if self._stop.is_set():
-                self._end(process)
-                return "Stopped", "StopRequested: the caller asked for the job's end"
-            if time.monotonic() - self._started > self._request.max_run_s:
-                self._end(process)
-                limit = f"the job ran longer than max_run_s = {self._request.max_run_s:g} s"
-                return "Stopped", f"MaxRuntimeExceeded: {limit}"
-            if self._idle_s() > self._request.idle_timeout_s:
-                process.kill()
-                return "Failed", hung(self._request.idle_timeout_s, self._flows())
-        return self._verdict(process, process.returncode)
-
-    def _verdict(self, process: Process, code: int) -> tuple[str, str]:
-        process.kill()  # children that the program left behind
+            if ending := self._limit(process):
+                break
+        else:
+            ending = None
+        process.kill()  # the program, or children that it left behind
         self._read(process.remaining())
-        # A feeder may have failed in the same moment: its failure made the program fail, or made
-        # it succeed on less than all rows.
-        if failure := next(filter(None, (feeder.failure for feeder in self._feeders)), None):
+        if failure := self._feeder_failure():
+            # A program that reads less than all may fail, or succeed on too little.
             return "Failed", failure
-        if code == 0:
-            return "Completed", ""
-        return "Failed", died(code, self._layout.failure, self._last_lines)
+        return ending or self._verdict(process.returncode)
 
-    def _end(self, process: Process) -> None:
-        """Ask the program to end; kill it when it does not."""
+    def _limit(self, process: Process) -> Ending | None:
+        """Return how the job ends if it must end now; the program may still run."""
+        request, now = self._request, time.monotonic()
+        if self._feeder_failure():
+            return "Failed", None
+        if self._stop.is_set():
+            self._ask_to_end(process)
+            return "Stopped", "StopRequested: the caller asked the job to end"
+        if now - self._started > request.max_run_s:
+            self._ask_to_end(process)
+            limit = f"the job ran longer than max_run_s = {request.max_run_s:g} s"
+            return "Stopped", f"MaxRuntimeExceeded: {limit}"
+        moved_at = [flow.moved_at for flow in self._flows().values()]
+        if now - max(self._logged_at, self._started, *moved_at) > request.idle_timeout_s:
+            return "Failed", hung(request.idle_timeout_s, self._flows())
+        return None
+
+    def _ask_to_end(self, process: Process) -> None:
         process.terminate()
         deadline = time.monotonic() + self._request.stop_grace_s
         while process.returncode is None and time.monotonic() < deadline:
             self._read(process.lines(TICK_S))
-        process.kill()
 
-    def _read(self, lines: object) -> None:
-        for line in lines:  # type: ignore[attr-defined]
+    def _verdict(self, code: int | None) -> Ending:
+        if code == 0:
+            return "Completed", None
+        return "Failed", died(code or 0, self._layout.failure, self._last_lines)
+
+    def _feeder_failure(self) -> str | None:
+        return next((feeder.failure for feeder in self._feeders if feeder.failure), None)
+
+    def _read(self, lines: Iterable[str]) -> None:
+        for line in lines:
             self._logged_at = time.monotonic()
-            self._last_lines = [*self._last_lines[-19:], line]
+            self._last_lines = [*self._last_lines[-LOG_LINES:], line]
             self._metrics.read(line)
             self._on_line(line)
 
-    def _idle_s(self) -> float:
-        moved_at = [flow.moved_at for flow in self._flows().values()]
-        return time.monotonic() - max(self._logged_at, *moved_at, self._started)
-
-    def _flows(self) -> dict[str, object]:
+    def _flows(self) -> dict[str, Flow]:
         return {feeder.name: feeder.flow for feeder in self._feeders}
 
-    def result(self, status: str, reason: str, code: int | None = None) -> TrainingResult:
-        raise NotImplementedError
+    def result(
+        self, status: Status, reason: str | None, code: int | None, placed: Mapping[str, int]
+    ) -> TrainingResult:
+        """Return the result of a job that has ended."""
+        flows = self._flows()
+        channels = {}
+        for channel in self._request.channels:
+            flow = flows.get(channel.name)
+            channels[channel.name] = ChannelUse(
+                mode=channel.input_mode,
+                bytes=flow.bytes if flow else placed.get(channel.name, 0),
+                epochs=flow.epochs if flow else None,
+            )
+        return TrainingResult(
+            job=self._request.job,
+            status=status,
+            failure_reason=reason,
+            exit_code=code,
+            model_dir=self._layout.model,
+            log_path=self._layout.log,
+            seconds=time.monotonic() - self._started,
+            channels=channels,
+            metrics=tuple(self._metrics.found),
+        )
+
+
+@contextmanager
+def _closing_undisturbed() -> Iterator[ExitStack]:
+    """Close a stack even when Ctrl-C comes again while it closes."""
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                stack.close()
+            finally:
+                signal.signal(signal.SIGINT, before)
+        else:
+            stack.close()

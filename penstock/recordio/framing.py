@@ -24,7 +24,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from penstock.errors import CorruptRecordError, InputError
-from penstock.recordio.segments import Bytes, Indices, copy_segments, starts_of
+from penstock.recordio.segments import Bytes, Indices, copy_segments, starts_of, windows
 
 __all__ = [
     "HEADER_BYTES",
@@ -269,23 +269,20 @@ def _joined(
     data: Bytes, frames: Frames, first: Indices, last: Indices, *, magic: bool
 ) -> tuple[Bytes, Frames]:
     """Append to ``data`` the records that have parts ``first[i]`` to ``last[i]``."""
-    gap = 4 if magic else 0
-    # Of each part: its length, and a gap before it unless it is the first of its record.
-    sizes = frames.lengths + gap
-    sizes[first] -= gap
-    ends = starts_of(sizes)
-    lengths = ends[last + 1] - ends[first]
+    parts = np.flatnonzero(frames.flags[: last[-1] + 1] if last.size else frames.flags[:0])
+    continues = frames.flags[parts] != _FIRST
+    gaps = continues * (4 if magic else 0)
+    ends = starts_of(frames.lengths[parts] + gaps)
+    fresh = np.empty(int(ends[-1]), np.uint8)
+    copy_segments(fresh, ends[:-1] + gaps, data, frames.starts[parts], frames.lengths[parts])
+    if magic and continues.any():
+        word = np.frombuffer(MAGIC.to_bytes(4, "little"), "V4")
+        windows(fresh, 4)[ends[:-1][continues]] = word
     split = np.flatnonzero(last > first)
-    fresh_at = starts_of(lengths[split])
-    fresh = np.tile(np.frombuffer(MAGIC.to_bytes(4, "little"), np.uint8), fresh_at[-1] // 4 + 1)
-    for record, at in zip(split.tolist(), fresh_at.tolist(), strict=False):
-        rows = np.arange(first[record], last[record] + 1)
-        to = starts_of(frames.lengths[rows] + gap)[:-1] + at
-        copy_segments(fresh, to, data, frames.starts[rows], frames.lengths[rows])
-        for gap_at in (to[1:] - gap).tolist():
-            fresh[gap_at : gap_at + gap] = np.frombuffer(MAGIC.to_bytes(4, "little"), np.uint8)
-    starts = frames.starts[first]
-    starts[split] = fresh_at[:-1] + data.size
+    begin = ends[np.searchsorted(parts, first[split])]
+    starts, lengths = frames.starts[first], frames.lengths[first]
+    starts[split] = begin + data.size
+    lengths[split] = ends[np.searchsorted(parts, last[split]) + 1] - begin
     joined = Frames(
         starts=starts,
         lengths=lengths,

@@ -1,0 +1,234 @@
+"""The fit stage: one scan of the train split -> statistics -> plan.json and profile.json.
+
+    fit(session, curated, spec)              one Spark job of pyarrow readers
+
+``penstock.planning.build_plan`` is its pure half: merged statistics of several days do as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from penstock import storage
+from penstock.columnprofile import profile, profile_json
+from penstock.curated import Curated, RowRange, row_ranges
+from penstock.encode import LabelRule
+from penstock.errors import (
+    EmptyTableError,
+    InputError,
+    MissingColumnsError,
+    PenstockError,
+    SchemaMismatchError,
+    listed,
+)
+from penstock.plan import FeaturePlan
+from penstock.planning import Rule, build_plan, features, raise_all, spec_classes
+from penstock.spec import CategoricalFeatures, Spec
+from penstock.states import Wanted, family
+from penstock.statistics import Collector, Statistics, merge
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["Fitted", "check", "fit"]
+
+BATCH_ROWS = 65_536
+TASK_CELLS = 2**22
+MIN_TASK_ROWS = 16_384
+FEW_TASKS = 8
+MAX_TASKS = 1024
+PROFILE_CATEGORIES = 4096  # of columns that are only profiled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """What fit has learned.
+
+    Attributes:
+        plan: How to encode.
+        statistics: What the plan was made from; merges with those of further rows.
+        profile: Body of profile.json.
+    """
+
+    plan: FeaturePlan
+    statistics: Statistics
+    profile: Mapping[str, Any]
+
+    def save(self, uri: str) -> None:
+        """Write statistics.json, profile.json and, last, plan.json below ``uri``."""
+        contents = {
+            "statistics.json": self.statistics.to_json(),
+            "profile.json": profile_json(self.profile),
+            "plan.json": self.plan.to_json(),
+        }
+        for name, content in contents.items():
+            storage.write_bytes(storage.join(uri, name), content.encode())
+
+
+def fit(session: SparkSession, curated: Curated, spec: Spec) -> Fitted:
+    """Learn the plan from the train split, and profile all its columns. Runs exactly one Spark job.
+
+    Equal rows give equal bytes: the parts of the scan depend on the number of rows and columns, not
+    on the machine. Memory of a task is a batch and the states; no row comes to the driver.
+
+    Raises:
+        InputError: The features or the label do not fit the table, or the matrix would be too wide.
+        EmptyTableError: The train split has no rows.
+        DataError: The train split's values break what the spec asks of them.
+    """
+    label = check(curated, spec)
+    wanted = _wanted(curated, spec, label)
+    statistics = _collect(session, curated, wanted, label)
+    fitted_on = {"curated": curated.digest, "split": "train", "rows": statistics.rows}
+    plan = build_plan(statistics, spec, fitted_on=fitted_on)
+    return Fitted(
+        plan=plan,
+        statistics=statistics,
+        profile=profile(
+            statistics, label=spec.label.column, features=plan.input_columns, key=curated.key
+        ),
+    )
+
+
+def check(curated: Curated, spec: Spec) -> LabelRule:
+    """Return the label rule, after all checks that need no data. Reads nothing.
+
+    Raises:
+        MissingColumnsError: The table lacks a feature or the label.
+        SchemaMismatchError: A column's type does not fit its use.
+        EmptyTableError: The train split has no rows.
+        InputError: Something else, or several of these at once.
+    """
+    types = dict(curated.columns)
+    chosen = [column for column, _ in features(spec)]
+    used = dict.fromkeys([*chosen, spec.label.column])
+    problems: list[PenstockError] = []
+    if missing := tuple(name for name in used if name not in types):
+        problems.append(MissingColumnsError("curated", missing, curated.names()))
+    if spec.label.column in chosen:
+        problems.append(
+            InputError(
+                f"features: {spec.label.column!r} is the label, expected columns that are known before "
+                "it is\n  take it out of features"
+            )
+        )
+    if twice := [name for name, times in Counter(chosen).items() if times > 1]:
+        problems.append(
+            InputError(f"features: listed more than once: {listed(twice)}\n  keep one of each")
+        )
+    problems += [
+        problem
+        for column, rule in features(spec)
+        if column in types
+        for problem in _type_problems(column, types[column], rule)
+    ]
+    problems += _label_problems(spec, types.get(spec.label.column))
+    if not curated.rows("train"):
+        problems.append(
+            EmptyTableError(
+                "curated/split=train", "add rows to the sources, or raise split.train in the spec"
+            )
+        )
+    raise_all(problems)
+    return LabelRule(
+        column=spec.label.column,
+        type=types[spec.label.column],
+        task=spec.task,
+        classes=spec_classes(spec),
+    )
+
+
+def _type_problems(column: str, kind: str, rule: Rule) -> Iterator[PenstockError]:
+    found = family(kind)
+    if isinstance(rule, CategoricalFeatures):
+        if found == "other":
+            remedy = (
+                "derive a name or a number from it in merge.derive, as hour(...) of a timestamp"
+            )
+            expected = "a string, number, boolean or date"
+            yield SchemaMismatchError("curated", column, kind, expected, remedy)
+        return
+    if found not in ("number", "boolean", "null"):
+        remedy = "list it under kind: categorical, or derive a number from it in merge.derive"
+        yield SchemaMismatchError("curated", column, kind, "a number or boolean", remedy)
+    if rule.impute == "constant" and rule.fill_value is None:
+        yield InputError(
+            f"features: column {column!r} has impute: constant and no fill_value, expected a number\n"
+            "  set fill_value, or another impute rule"
+        )
+
+
+def _label_problems(spec: Spec, kind: str | None) -> Iterator[PenstockError]:
+    column, classes = spec.label.column, spec.label.classes
+    least = {"binary": 2, "multiclass": 2, "regression": 0}[spec.task]
+    most = {"binary": 2, "multiclass": math.inf, "regression": 0}[spec.task]
+    if classes is not None and not (least <= len(classes) <= most):
+        expected = {"binary": "2", "multiclass": "2 or more", "regression": "none"}[spec.task]
+        yield InputError(
+            f"label.classes: {len(classes)} values, expected {expected} for task {spec.task!r}\n"
+            "  correct label.classes, or task"
+        )
+    if classes is not None and len(set(map(str, classes))) < len(classes):
+        yield InputError(
+            f"label.classes: {list(classes)!r} repeats a value\n  name each class once"
+        )
+    if kind is None:
+        return
+    found = family(kind)
+    if found in ("number", "boolean") or (classes is not None and found in ("string", "date")):
+        return
+    remedy = "derive a number from it in merge.derive"
+    if spec.task != "regression" and found == "string":
+        remedy = "list its values in label.classes, in the order of their class numbers"
+    yield SchemaMismatchError("curated", column, kind, "a number or boolean", remedy)
+
+
+def _wanted(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted]:
+    """Return what to collect of every column of the table."""
+    kinds = {column: rule.kind for column, rule in features(spec)}
+    kinds[label.column] = "numeric" if label.numeric else "categorical"
+    by_family = {"number": "numeric", "boolean": "categorical", "string": "categorical"}
+    caps = {
+        column: {} if column != label.column else {"cap": PROFILE_CATEGORIES} for column in kinds
+    }
+    return [
+        Wanted(
+            name=name,
+            type=kind,
+            kind=kinds.get(name, by_family.get(family(kind), "other")),  # type: ignore[arg-type]
+            **caps.get(name, {"cap": PROFILE_CATEGORIES}),
+        )
+        for name, kind in curated.columns
+    ]
+
+
+def _collect(
+    session: SparkSession, curated: Curated, wanted: Sequence[Wanted], label: LabelRule
+) -> Statistics:
+    """Return the statistics of the train split. Runs exactly one Spark job."""
+    from penstock.spark import map_tasks
+
+    # Class numbers of more than two classes have no meaningful mean.
+    number = label.task != "multiclass"
+
+    def run(rows: RowRange, _attempt: int) -> Statistics:
+        collector = Collector(wanted, label=label.column if number else None)
+        for batch in rows.batches([w.name for w in wanted], batch_rows=BATCH_ROWS):
+            values = label.values(batch.column(label.column))[0] if number else None
+            collector.add(batch, values)
+        return collector.finish()
+
+    parts = _parts(curated.rows("train"), len(wanted))
+    ranges = row_ranges(curated, "train", parts)
+    return merge(map_tasks(session, ranges, run, what="fit: statistics")).trimmed()
+
+
+def _parts(rows: int, columns: int) -> int:
+    """Return how many tasks scan the table: of its size only, so that results do not vary."""
+    by_size = math.ceil(rows * columns / TASK_CELLS)
+    at_least = min(FEW_TASKS, math.ceil(rows / MIN_TASK_ROWS))
+    return min(max(by_size, at_least), MAX_TASKS)

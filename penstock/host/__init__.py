@@ -1,0 +1,25 @@
+"""What the platform's agent does around a container: config files, FIFOs, limits, logs, artifacts."""
+
+from __future__ import annotations
+
+from penstock.host.algorithms import ALGORITHMS, Algorithm, algorithm, check_hyperparameters
+from penstock.host.artifact import pack_model, unpack_model
+from penstock.host.layout import Channel, TrainingRequest
+from penstock.host.metrics import Metric
+from penstock.host.results import ChannelUse, TrainingResult
+from penstock.host.training import run_training
+
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Channel",
+    "ChannelUse",
+    "Metric",
+    "TrainingRequest",
+    "TrainingResult",
+    "algorithm",
+    "check_hyperparameters",
+    "pack_model",
+    "run_training",
+    "unpack_model",
+]

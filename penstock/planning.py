@@ -1,0 +1,305 @@
+"""Statistics x spec -> FeaturePlan. Pure: merged statistics of several days make a plan as well.
+
+Nothing is encoded before the width is known and allowed, and all problems of all columns are
+reported at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.encode import LabelRule, Scaling, least_rows, needs_all, one_hot, standard_scaling
+from penstock.errors import DataError, InputError, PenstockError, listed
+from penstock.impute import categorical_fill, imputed_moments, numeric_fill
+from penstock.plan import CategoricalColumn, FeaturePlan, NumericColumn, PlanColumn
+from penstock.sketch import Floats
+from penstock.spec import CategoricalFeatures, NumericFeatures, Spec
+from penstock.states import CategoryState, ColumnState, NumericState
+from penstock.statistics import Statistics
+
+__all__ = ["Rule", "build_plan", "features", "raise_all", "spec_classes"]
+
+Rule = NumericFeatures | CategoricalFeatures
+SHOWN = 5
+
+
+def features(spec: Spec) -> Iterator[tuple[str, Rule]]:
+    """Yield every feature column with its rule, in the order of the spec."""
+    for rule in spec.features:
+        for column in rule.columns:
+            yield column, rule
+
+
+def spec_classes(spec: Spec) -> tuple[str | int | float | bool, ...] | None:
+    """Return the classes as far as the spec tells them: binary has 0 and 1 unless it names others."""
+    return (0, 1) if spec.task == "binary" and spec.label.classes is None else spec.label.classes
+
+
+def raise_all(problems: Sequence[PenstockError]) -> None:
+    """Raise the only problem, or all of them as one error; nothing without any."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        kind = DataError if all(isinstance(p, DataError) for p in problems) else InputError
+        raise kind(f"{len(problems)} problems\n" + "\n".join(str(p) for p in problems))
+
+
+def build_plan(statistics: Statistics, spec: Spec, *, fitted_on: Mapping[str, Any]) -> FeaturePlan:
+    """Return the plan that ``spec`` asks for on rows with these statistics.
+
+    Args:
+        statistics: Of the train split, with a state for every feature and for the label.
+        spec: The pipeline.
+        fitted_on: What the plan says of its origin.
+
+    Raises:
+        InputError: The matrix would be wider than dataset.max_width, or two outputs share a name.
+        DataError: Labels are missing, constant or wrong, or a column breaks its rule; all at once.
+    """
+    problems: list[PenstockError] = []
+    label = _label(statistics, spec, problems)
+    columns: list[PlanColumn] = []
+    try:
+        _check_width(statistics, spec)
+        columns = _columns(statistics, spec, problems)
+    except InputError as error:
+        problems.append(error)
+    raise_all(problems)
+    _check_names(columns)
+    dense, sparse = _row_bytes(statistics, columns)
+    asked = spec.dataset.layout
+    smaller = "sparse" if sparse < dense else "dense"
+    return FeaturePlan(
+        task=spec.task,
+        label=label,
+        columns=tuple(columns),
+        layout="sparse" if "sparse" in (asked, smaller) and asked != "dense" else "dense",
+        dense_row_bytes=dense,
+        sparse_row_bytes=sparse,
+        fitted_on=fitted_on,
+    )
+
+
+def _columns(
+    statistics: Statistics, spec: Spec, problems: list[PenstockError]
+) -> list[PlanColumn]:
+    """Return the fitted columns; add to ``problems`` what is wrong with the others."""
+    columns: list[PlanColumn] = []
+    for name, rule in features(spec):
+        try:
+            columns.append(_column(statistics.columns[name], rule))
+        except DataError as error:
+            problems.append(error)
+    return columns
+
+
+def _label(statistics: Statistics, spec: Spec, problems: list[PenstockError]) -> LabelRule:
+    """Return the label rule with its classes; add to ``problems`` what is wrong with the labels."""
+    state = statistics.columns[spec.label.column]
+    rule = LabelRule(column=state.name, type=state.type, task=spec.task, classes=spec_classes(spec))
+    head = f"label column {state.name!r}"
+    if state.missing:
+        problems.append(
+            DataError(
+                f"{head}: {state.missing:,} of {state.rows:,} rows of the train split are null, expected "
+                f"a label in each\n  {rule.null_remedy()}"
+            )
+        )
+    found = _label_values(state)
+    expected = rule.expected()
+    if rule.task == "multiclass" and rule.classes is None:
+        rule = replace(rule, classes=tuple(range(len(found))))
+        expected = "the whole numbers from 0 to the number of classes less one, each at least once"
+    if wrong := _wrong_labels(state, rule, found):
+        problems.append(
+            DataError(
+                f"{head}: {wrong}, expected {expected}\n"
+                "  list the values in label.classes, mend them in merge.derive, or filter them in "
+                "merge.where"
+            )
+        )
+    elif len(found) == 1:
+        value, rows = next(iter(found.items()))
+        problems.append(
+            DataError(
+                f"{head}: all {rows:,} labels of the train split are {_shown(value)}, expected at least "
+                "two values\n  there is nothing to learn: check merge.derive and merge.where"
+            )
+        )
+    return rule
+
+
+def _label_values(state: ColumnState) -> dict[float | str, int]:
+    """Return rows by value; of numbers with too many values, the middles of the bins."""
+    if isinstance(state, NumericState):
+        values: list[float | str] = state.sketch.values().tolist()
+        return dict(zip(values, state.sketch.counts.tolist(), strict=True)) | (
+            {math.inf: state.infinities} if state.infinities else {}
+        )
+    if isinstance(state, CategoryState):
+        return dict(zip(state.values.to_pylist(), state.counts.tolist(), strict=True))
+    return {}
+
+
+def _wrong_labels(
+    state: ColumnState, rule: LabelRule, found: Mapping[float | str, int]
+) -> str | None:
+    """Return what is found instead of labels, in words; None when all of them are valid."""
+    allowed = set(range(len(rule.classes or ()))) if rule.numeric else rule.names().to_pylist()
+    if rule.task == "regression":
+        wrong = {v: n for v, n in found.items() if abs(float(v)) > np.finfo(np.float32).max}
+    elif not state.distinct_is_exact:
+        return f"the train split has about {state.distinct:,} distinct values"
+    else:
+        wrong = {v: n for v, n in found.items() if v not in allowed}
+    if not wrong:
+        return None
+    most = sorted(wrong.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{_shown(value)} ({rows:,} rows)" for value, rows in most[:SHOWN])
+    return (
+        f"{sum(wrong.values()):,} of {state.rows:,} rows of the train split hold {shown}"
+        f"{f' and {len(wrong) - SHOWN:,} more values' if len(wrong) > SHOWN else ''}"
+    )
+
+
+def _shown(value: float | str) -> str:
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return repr(int(value) if whole else value)
+
+
+def _check_width(statistics: Statistics, spec: Spec) -> None:
+    """Raise unless the matrix is narrow enough. Predicts; makes no vocabulary."""
+    widths = {name: _width(statistics.columns[name], rule) for name, rule in features(spec)}
+    width, limit = sum(widths.values()), spec.dataset.max_width
+    if width <= limit:
+        return
+    widest = max(widths, key=lambda name: widths[name])
+    state = statistics.columns[widest]
+    about = "" if state.distinct_is_exact else "about "
+    lines = [f"features: width would be {about}{width:,}, dataset.max_width is {limit:,}"]
+    if isinstance(state, CategoryState):
+        lines += [
+            f"  column {widest!r} alone makes {about}{widths[widest]:,} columns "
+            f"(one_hot of {about}{state.distinct:,} values)",
+            "  set min_frequency or max_categories on it, leave it out, or raise dataset.max_width",
+        ]
+    else:
+        lines.append("  leave columns out, or raise dataset.max_width")
+    raise InputError("\n".join(lines))
+
+
+def _width(state: ColumnState, rule: Rule) -> int:
+    """Return how many output columns a source column will make, about."""
+    indicator = int(rule.indicator and state.missing > 0 and rule.impute != "refuse")
+    if isinstance(rule, NumericFeatures) or not isinstance(state, CategoryState):
+        return 1 + indicator
+    if needs_all(state, rule):
+        return state.distinct + indicator
+    # The replacement may add one category, or lift one; the count is of the frequent ones.
+    frequent = int((state.counts >= least_rows(state, rule)).sum())
+    kept = frequent if rule.max_categories is None else min(frequent, rule.max_categories)
+    return kept + int(rule.rare == "group" and kept < state.distinct) + indicator
+
+
+def _column(state: ColumnState, rule: Rule) -> PlanColumn:
+    """Return the fitted column.
+
+    Raises:
+        DataError: Its values break its rule.
+    """
+    if isinstance(rule, NumericFeatures) and isinstance(state, NumericState):
+        return _numeric_column(state, rule)
+    if isinstance(rule, CategoricalFeatures) and isinstance(state, CategoryState):
+        fill = categorical_fill(state, rule)
+        value = None if fill.value is None else str(fill.value)
+        encoding = one_hot(state, rule, fill=value)
+        return CategoricalColumn(name=state.name, type=state.type, fill=fill, encoding=encoding)
+    raise InputError(
+        f"statistics of column {state.name!r}: they are {type(state).__name__}, expected those of a "
+        f"{rule.kind} column\n  fit again with the spec as it is now"
+    )
+
+
+def _numeric_column(state: NumericState, rule: NumericFeatures) -> NumericColumn:
+    if state.infinities:
+        raise DataError(
+            f"column {state.name!r}: {state.infinities:,} of {state.rows:,} rows of the train split are "
+            "infinite, expected finite numbers\n"
+            "  mend them in merge.derive, or filter them in merge.where"
+        )
+    fill = numeric_fill(state, rule)
+    if rule.scale == "none":
+        return NumericColumn(
+            name=state.name, type=state.type, fill=fill, scaling=Scaling(rule="none")
+        )
+    value = state.minimum if fill.value is None else float(fill.value)
+    constant = state.minimum == state.maximum and (value == state.minimum or not state.missing)
+    scaling = standard_scaling(
+        imputed_moments(state.moments, state.missing, value),
+        constant=constant or not state.moments.count,
+        column=state.name,
+    )
+    return NumericColumn(name=state.name, type=state.type, fill=fill, scaling=scaling)
+
+
+def _check_names(columns: Sequence[PlanColumn]) -> None:
+    """Raise if two outputs share a name, as those of column 'a=b' and value 'b' of column 'a'."""
+    times = Counter(name for column in columns for name in column.names())
+    if twice := [name for name, count in times.items() if count > 1]:
+        raise InputError(
+            f"features: output columns would share a name: {listed(twice)}\n"
+            "  rename a source column, or change the value in merge.derive"
+        )
+
+
+def _row_bytes(statistics: Statistics, columns: Sequence[PlanColumn]) -> tuple[int, float]:
+    """Return the bytes of a dense RecordIO record and the expected bytes of a sparse one."""
+    filled = np.concatenate(
+        [_filled(statistics.columns[column.name], column) for column in columns]
+    )
+    width = len(filled)
+    key_bytes = _varint_bytes(np.arange(width))
+    values = float(4 * filled.sum())
+    keys = float((filled * key_bytes).sum())
+    shape = float(_varint_bytes(np.array([width]))[0])
+    sparse = _record_bytes(_field(values) + _field(keys) + _field(shape))
+    dense = _record_bytes(_field(4.0 * width))
+    # Frames are padded to 4 bytes; sparse ones by 1.5 on average.
+    return 4 * math.ceil(dense / 4), round(sparse + 1.5, 1)
+
+
+def _record_bytes(features_tensor: float) -> float:
+    """Return the bytes of a frame before padding, with one float32 label."""
+    entries = [_field(8 + _field(_field(tensor))) for tensor in (features_tensor, _field(4.0))]
+    return 8 + sum(entries)
+
+
+def _field(size: float) -> float:
+    """Return the bytes of a length-delimited protobuf field with ``size`` bytes of content."""
+    return 1 + float(_varint_bytes(np.array([size]))[0]) + size
+
+
+def _varint_bytes(values: npt.NDArray[Any]) -> Floats:
+    return np.asarray(np.maximum(1.0, np.ceil(np.log2(np.floor(values) + 1) / 7)))
+
+
+def _filled(state: ColumnState, column: PlanColumn) -> Floats:
+    """Return for each output of a column the share of train rows in which it is not zero."""
+    fill, rows = column.fill, max(state.rows, 1)
+    indicator = [fill.missing_share] if fill.indicator else []
+    if isinstance(column, CategoricalColumn):
+        counts = [count for _, count in column.encoding.categories]
+        rare = [column.encoding.rare_rows] if column.encoding.group else []
+        return np.array([count / rows for count in counts + rare] + indicator)
+    zeros = 0
+    if isinstance(state, NumericState) and column.scaling.rule == "none":
+        zeros = int(state.sketch.counts[state.sketch.keys == 0].sum())
+        zeros += fill.missing_rows if fill.value == 0 else 0
+    return np.array([1 - zeros / rows, *indicator])

@@ -150,7 +150,7 @@ def _version(value: bool) -> None:  # noqa: FBT001  typer's callback
 
 @app.callback()
 def _options(
-    version: Annotated[
+    version: Annotated[  # noqa: FBT002  typer's way to declare a flag
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit."),
     ] = False,

@@ -74,8 +74,7 @@ def _column(state: ColumnState, role: str, statistics: Statistics) -> dict[str, 
 
 def _numeric(state: NumericState) -> dict[str, Any]:
     if not state.moments.count:
-        nothing = dict.fromkeys(("min", "max", "mean", "std"))
-        return nothing | {"quantiles": {}, "histogram": {"edges": [], "counts": []}}
+        return dict.fromkeys(("min", "max", "mean", "std", "histogram")) | {"quantiles": {}}
     return {
         "min": state.minimum,
         "max": state.maximum,

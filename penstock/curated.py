@@ -8,6 +8,7 @@ Map-only stages read these files with pyarrow inside Spark tasks; nothing here n
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -132,7 +133,8 @@ def _slice(
 ) -> Iterator[Any]:
     """Yield rows ``start`` to ``stop`` of one file; ``start`` may be negative, ``stop`` past it."""
     first = 0
-    wanted, skip = [], 0
+    wanted: list[int] = []
+    skip = 0
     for index in range(parquet.num_row_groups):
         rows = parquet.metadata.row_group(index).num_rows
         if first < stop and first + rows > start:
@@ -161,5 +163,5 @@ def row_ranges(curated: Curated, split: str, parts: int) -> tuple[RowRange, ...]
     bounds = [rows * part // parts for part in range(parts + 1)]
     return tuple(
         RowRange(uris=uris, rows_per_file=per_file, start=start, stop=stop)
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        for start, stop in itertools.pairwise(bounds)
     )

@@ -108,9 +108,11 @@ class MissingColumnsError(InputError):
             f"table {self.table!r} lacks {len(self.missing)} {noun}: {listed(self.missing)}",
             f"  it has: {listed(self.available)}",
         ]
-        for name in self.missing:
-            if close := nearest(name, self.available):
-                lines.append(f"  did you mean {close!r} for {name!r}?")
+        lines += [
+            f"  did you mean {close!r} for {name!r}?"
+            for name in self.missing
+            if (close := nearest(name, self.available))
+        ]
         return "\n".join(lines)
 
 

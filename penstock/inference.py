@@ -7,7 +7,7 @@ stay text too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def infer(cells: DataFrame, columns: Sequence[str]) -> dict[str, Guess]:
         return {}
     columns = list(columns)
 
-    def count(batches: Iterator[Any]) -> Iterator[Any]:
+    def count(batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:
             yield _count(batch)
 

@@ -30,12 +30,14 @@ KINDS = {  # what may be joined with what
 
 
 def have(table: str, rows: DataFrame, columns: Sequence[str]) -> None:
+    """Refuse a table that lacks some of ``columns``; names them all and the near misses."""
     missing = tuple(dict.fromkeys(column for column in columns if column not in rows.columns))
     if missing:
         raise MissingColumnsError(table, missing, tuple(rows.columns))
 
 
 def equal(left: Sequence[str], right: Sequence[str]) -> Column:
+    """Return the condition that each left column equals its right one. Lazy."""
     from pyspark.sql import functions as F
 
     condition = F.lit(True)

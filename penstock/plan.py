@@ -410,9 +410,10 @@ def _column(entry: Mapping[str, Any]) -> PlanColumn:
 
 
 def _laid_out(value: Any, indent: str = "") -> str:
-    """Return JSON with short values on one line: objects of scalars, and the items of lists."""
+    """Return JSON with what a person reads as one thing on one line, if it is not too long."""
     flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if not isinstance(value, dict | list) or len(indent) + len(flat) <= 110:
+    nested = isinstance(value, dict) and any(isinstance(v, dict | list) for v in value.values())
+    if not isinstance(value, dict | list) or len(indent) + len(flat) <= (80 if nested else 200):
         return flat
     deeper = indent + "  "
     if isinstance(value, dict):

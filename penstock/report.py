@@ -22,6 +22,7 @@ TOP_SOURCES = 12
 HEAT_COLUMNS = 40
 CONFUSION_CLASSES = 20
 CURVE_FIGURES = 4
+BOOKKEEPING = ("progress", "throughput")  # logged by the epoch, and say nothing of the model
 MINUS = "\N{MINUS SIGN}"
 
 # name -> (shown as, 1: higher is better, -1: lower, 0: neither, what it is)
@@ -411,14 +412,15 @@ def _training_figures(training: Json | None, name: str, key: str) -> list[dict[s
     curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for metric in (training or {}).get("metrics", ()):
         split, _, measure = str(metric["name"]).rpartition(":")
-        if metric.get("epoch") is None or metric.get("value") is None:
+        if measure in BOOKKEEPING or metric.get("epoch") is None or metric.get("value") is None:
             continue
         epochs, values = curves.setdefault(measure, {}).setdefault(split or "train", ([], []))
         epochs.append(metric["epoch"])
         values.append(metric["value"])
     best = (training or {}).get("best_epoch")
-    figures = []
-    for number, (measure, splits) in enumerate(curves.items()):
+    figures: list[dict[str, Any]] = []
+    both_first = sorted(curves.items(), key=lambda item: -len(item[1]))
+    for number, (measure, splits) in enumerate(both_first):
         if max(len(epochs) for epochs, _ in splits.values()) < 2 or len(figures) == CURVE_FIGURES:
             continue
         figures.append({
@@ -461,9 +463,7 @@ def _explanation(explanation: Json | None, plan: Json | None) -> dict[str, Any] 
     """Return the strongest features, named, and for importances their shares by source column."""
     if not explanation or not explanation["values"]:
         return None
-    measures = explanation["values"]
-    measure = "gain" if "gain" in measures else next(iter(measures))
-    values = [float(value) for value in measures[measure]]
+    measure, values = _measure(explanation["values"])
     names, sources = (plan or {}).get("names") or (), (plan or {}).get("sources") or ()
     known = len(names) == len(values)
     order = sorted(range(len(values)), key=lambda i: (-abs(values[i]), i))
@@ -490,6 +490,16 @@ def _explanation(explanation: Json | None, plan: Json | None) -> dict[str, Any] 
         ],
         "sources": [{"name": name, "share": value / total} for name, value in ranked],
     }
+
+
+def _measure(measures: Mapping[str, Sequence[float]]) -> tuple[str, list[float]]:
+    """Return the measure that compares features best, and its values by feature index."""
+    if "gain" in measures and "weight" in measures:
+        # A mean gain favours features that split once, by luck; the total also adds up over columns.
+        pairs = zip(measures["gain"], measures["weight"], strict=True)
+        return "total gain", [float(gain) * float(splits) for gain, splits in pairs]
+    name = "standardized" if "standardized" in measures else next(iter(measures))
+    return name, [float(value) for value in measures[name]]
 
 
 # ---- data, joins, features, stages

@@ -83,7 +83,12 @@ class Moments:
 
 
 def moments_of(values: Floats, counts: Ints | None = None) -> Moments:
-    """Return the moments of ``values``, each taken ``counts`` times."""
+    """Return the moments of ``values``, each taken ``counts`` times; not finite where they overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _moments_of(values, counts)
+
+
+def _moments_of(values: Floats, counts: Ints | None) -> Moments:
     if not len(values):
         return Moments()
     if counts is None:
@@ -133,11 +138,11 @@ class Sketch:
         upto = np.cumsum(self.counts)
         position = share * (int(upto[-1]) - 1)
         ranks = np.array([math.floor(position), math.ceil(position)])
-        below, above = self.values()[np.searchsorted(upto, ranks, side="right")].clip(low, high)
-        part = position - ranks[0]
-        if part == 0.5:
-            return float((below + above) / 2)
-        return float(below + (above - below) * part)
+        ends = self.values()[np.searchsorted(upto, ranks, side="right")].clip(low, high)
+        below, above = (float(end) for end in ends)
+        part = position - math.floor(position)
+        # Halves first: the sum of two doubles may not be one.
+        return below / 2 + above / 2 if part == 0.5 else below + (above - below) * part
 
     def values(self) -> Floats:
         """Return the value that stands for each key: itself, or the middle of the bin."""

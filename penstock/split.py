@@ -43,7 +43,8 @@ def place(cells: Sequence[str | None], *, salt: str) -> float:
 def side(places: np.ndarray, spec: SplitSpec) -> np.ndarray:
     """Return the side of each place: places (n,) float64 -> (n,) of train, validation, test."""
     bounds = [spec.train, spec.train + spec.validation]
-    return np.array(["train", "validation", "test"])[np.digitize(places, bounds)]
+    sides: np.ndarray = np.array(["train", "validation", "test"])[np.digitize(places, bounds)]
+    return sides
 
 
 def hash_column(columns: Sequence[str], *, salt: str) -> Column:

@@ -11,17 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from penstock import storage
-from penstock.curated import SPLITS, open_curated
+from penstock.curated import open_curated
 from penstock.errors import GateError
 from penstock.workspace import RUN_DIGITS, STAGES, Record, Workspace, fingerprint
 
@@ -150,13 +147,14 @@ def _fit(context: Context, run_id: str) -> dict[str, Any]:
     workspace = context.workspace
     curated = _curated(workspace)
     fitted = fit(context.session(), curated, workspace.file.spec)
-    plan = workspace.uri("plans", workspace.name, run_id, "plan.json")
-    profile = workspace.uri("plans", workspace.name, run_id, "profile.json")
-    storage.write_bytes(profile, json.dumps(fitted.profile, ensure_ascii=False).encode())
-    storage.write_bytes(plan, fitted.plan.to_json().encode())
+    target = workspace.uri("plans", workspace.name, run_id)
+    fitted.save(target)
     return {
         "digest": fitted.plan.sha256,
-        "outputs": {"plan": workspace.below(plan), "profile": workspace.below(profile)},
+        "outputs": {
+            name: workspace.below(storage.join(target, f"{name}.json"))
+            for name in ("plan", "profile", "statistics")
+        },
         "rows": curated.rows("train"),
         "size_bytes": sum(file.size_bytes for file in curated.of("train")),
         "details": {"width": fitted.plan.width, "layout": fitted.plan.layout},
@@ -211,3 +209,173 @@ def _dataset(workspace: Workspace, split: str) -> Any:
     from penstock.dataset import open_dataset
 
     return open_dataset(workspace.uri(workspace.done("convert").details[split]["prefix"]))
+
+
+def _train_depends(workspace: Workspace) -> dict[str, Any]:
+    return {
+        "dataset": workspace.done("convert").digest,
+        "train": [model.model_dump(exclude={"gates"}) for model in workspace.file.spec.train],
+    }
+
+
+def _train(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock.train import train, training_request
+
+    workspace = context.workspace
+    channels = {name: _dataset(workspace, name) for name in ("train", "validation")}
+    models = workspace.file.spec.train
+    for model in models:  # all specs are checked before the first hour of training
+        training_request(model, channels, job=model.label)
+    outputs, details = {}, {}
+    for model in models:
+        target = workspace.uri("models", workspace.name, model.label, run_id)
+        context.say(f"{model.label}: starting")
+        details[model.label] = train(
+            model,
+            channels,
+            job=f"{workspace.name}-{model.label}-{run_id}",
+            target=target,
+            on_line=lambda line, name=model.label: context.say(f"{name}: {line}"),  # type: ignore[misc]
+        )
+        outputs[model.label] = workspace.below(storage.join(target, "model.tar.gz"))
+    read = [use for body in details.values() for use in body["channels"].values()]
+    digest = hashlib.sha256()
+    for path in outputs.values():
+        digest.update(storage.read_bytes(workspace.uri(path)))
+    return {
+        "digest": digest.hexdigest(),
+        "outputs": outputs,
+        "rows": sum(use["rows"] * (use["epochs"] or 1) for use in read),
+        "size_bytes": sum(use["bytes"] for use in read),
+        "details": details,
+    }
+
+
+def _evaluate_depends(workspace: Workspace) -> dict[str, Any]:
+    spec = workspace.file.spec
+    return {
+        "models": workspace.done("train").digest,
+        "dataset": workspace.done("convert").digest,
+        "gates": [spec.evaluate.gates, *(model.gates for model in spec.train)],
+        "task": spec.task,
+    }
+
+
+def _evaluate(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock import evaluate
+
+    del run_id  # one report per pipeline, of its newest run
+    workspace, spec = context.workspace, context.workspace.file.spec
+    started = time.monotonic()
+    test, trained = _dataset(workspace, "test"), workspace.done("train")
+    models = {}
+    for model in spec.train:
+        uri = workspace.uri(trained.outputs[model.label])
+        metrics = evaluate.evaluate_model(
+            context.session(), test, uri, task=spec.task, name=model.label
+        )
+        gates = evaluate.check_gates(metrics, spec.evaluate.gates | model.gates)
+        models[model.label] = evaluate.model_entry(model.algorithm, metrics, gates)
+    merged = workspace.done("merge").details
+    document = evaluate.metrics_document(
+        pipeline=workspace.name,
+        task=spec.task,
+        models=models,
+        rows=merged["rows"] | merged["splits"],
+        stages=_times(workspace, "merge", "fit", "convert", "train")
+        | {"evaluate": {"seconds": round(time.monotonic() - started, 3), "rows": test.rows}},
+    )
+    where = workspace.uri("reports", workspace.name, "metrics.json")
+    content = (json.dumps(document, indent=1) + "\n").encode()
+    storage.write_bytes(where, content)
+    return {
+        "digest": hashlib.sha256(content).hexdigest(),
+        "outputs": {"metrics": workspace.below(where)},
+        "rows": test.rows * len(models),
+        "size_bytes": test.size_bytes * len(models),
+        "details": {"failures": evaluate.gate_failures(document)},
+    }
+
+
+def _times(workspace: Workspace, *names: str) -> dict[str, Any]:
+    records = [workspace.done(name) for name in names]
+    return {
+        record.stage: {
+            "seconds": record.seconds,
+            "rows": record.rows,
+            "bytes": record.size_bytes,
+        }
+        for record in records
+    }
+
+
+def _report_depends(workspace: Workspace) -> dict[str, Any]:
+    records = [workspace.done(name) for name in STAGES[:-1]]
+    return {
+        "records": [[record.digest, record.seconds] for record in records],
+        "spec": workspace.file.text,
+    }
+
+
+def _report(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock import evaluate, report
+
+    del run_id  # one report per pipeline, of its newest run
+    workspace = context.workspace
+    plan, trained = _plan(workspace), workspace.done("train")
+    fitted, evaluated = workspace.done("fit"), workspace.done("evaluate")
+    times = _times(workspace, *STAGES[:-1])
+    inputs = report.ReportInputs(
+        spec=workspace.file.spec.model_dump(mode="json"),
+        spec_text=workspace.file.text,
+        profile=json.loads(storage.read_bytes(workspace.uri(fitted.outputs["profile"]))),
+        merge=workspace.done("merge").details,
+        plan={
+            "names": plan.names,
+            "sources": plan.sources(),
+            "width": plan.width,
+            "layout": plan.layout,
+        },
+        models=json.loads(storage.read_bytes(workspace.uri(evaluated.outputs["metrics"])))[
+            "models"
+        ],
+        training=trained.details,
+        explanations={
+            name: evaluate.explain_model(workspace.uri(path))
+            for name, path in trained.outputs.items()
+        },
+        stages=[{"stage": stage, "status": "ran", **time_} for stage, time_ in times.items()],
+        runs={stage: workspace.done(stage).run for stage in STAGES[:-1]},
+        versions=_versions(),
+    )
+    page = report.render(inputs).encode()
+    where = workspace.uri("reports", workspace.name, "index.html")
+    storage.write_bytes(where, page)
+    return {
+        "digest": hashlib.sha256(page).hexdigest(),
+        "outputs": {"page": workspace.below(where)},
+        "rows": sum(workspace.done("merge").details["splits"].values()),
+        "size_bytes": len(page),
+        "details": {},
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("penstock", "pyspark", "pyarrow", "numpy", "xgboost-cpu")
+    found = {"python": sys.version.split()[0]}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+_TABLE = {
+    "merge": _Stage(depends=_merge_depends, work=_merge),
+    "fit": _Stage(depends=_fit_depends, work=_fit),
+    "convert": _Stage(depends=_convert_depends, work=_convert),
+    "train": _Stage(depends=_train_depends, work=_train),
+    "evaluate": _Stage(depends=_evaluate_depends, work=_evaluate),
+    "report": _Stage(depends=_report_depends, work=_report),
+}

@@ -165,8 +165,9 @@ def _numeric_state(wanted: Wanted, array: Any, *, binned: bool) -> tuple[Numeric
     missing = np.isnan(values)
     gone, nulls = int(missing.sum()), array.null_count
     infinities = 0
-    # A sum is finite unless something is infinite, or the sum itself overflows.
-    if not math.isfinite(float(np.where(missing, 0.0, values).sum() if gone else values.sum())):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(values.sum() if not gone else values.sum(where=~missing))
+    if not math.isfinite(total):  # something is infinite, or the sum itself overflows
         infinite = np.isinf(values)
         infinities = int(infinite.sum())
         values = np.where(infinite, np.nan, values)

@@ -36,6 +36,7 @@ __all__ = ["CoMoments", "Collector", "Statistics", "merge"]
 
 SCHEMA_VERSION = 1
 MATRIX_COLUMNS = 50
+LARGEST_PAIRED = 1e100
 PENDING_ENTRIES = 131_072  # unmerged keys of a column before its states are merged
 
 STATES: Mapping[str, type[ColumnState]] = {
@@ -259,7 +260,7 @@ class Collector:
             state, values = state_of(wanted, batch.column(wanted.name), label, binned=binned)
             states.append(state)
             if values is not None and wanted.name != self._label:
-                pairs[self._names.index(wanted.name)] = values
+                pairs[self._names.index(wanted.name)] = _moderate(state, values)
             if sum(state.entries for state in states[1:]) > PENDING_ENTRIES:
                 states[:] = [merge_states(states).trimmed()]
         self._comoments = self._comoments.merge(CoMoments.of(self._names, pairs))
@@ -272,6 +273,13 @@ class Collector:
             label=self._label,
             comoments=self._comoments,
         )
+
+
+def _moderate(state: ColumnState, values: Floats) -> Floats:
+    """Return ``values`` with NaN for those whose square is not a double: they have no correlation."""
+    if isinstance(state, NumericState) and max(-state.minimum, state.maximum) > LARGEST_PAIRED:
+        return np.where(np.abs(values) > LARGEST_PAIRED, np.nan, values)
+    return values
 
 
 def _empty(wanted: Wanted) -> ColumnState:
@@ -291,7 +299,7 @@ def _plain_state(state: ColumnState) -> dict[str, Any]:
     body: dict[str, Any] = {"kind": kind}
     for name, value in _fields(state).items():
         if isinstance(value, Moments):
-            body[name] = [value.count, value.mean, value.m2]
+            body[name] = [value.count, *map(_finite, (value.mean, value.m2))]
         elif isinstance(value, Sketch):
             keys = value.keys if value.shift is None else np.diff(value.keys, prepend=0)
             body[name] = {
@@ -303,8 +311,12 @@ def _plain_state(state: ColumnState) -> dict[str, Any]:
         elif isinstance(value, (np.ndarray, pa.Array)):
             body[name] = value.tolist()
         else:
-            body[name] = None if isinstance(value, float) and math.isnan(value) else value
+            body[name] = _finite(value) if isinstance(value, float) else value
     return body
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _state(body: Mapping[str, Any]) -> ColumnState:
@@ -329,6 +341,7 @@ def _state(body: Mapping[str, Any]) -> ColumnState:
         hashes=np.array(values["sketch"]["hashes"], np.uint64),
     )
     count, mean, m2 = values["moments"]
+    mean, m2 = (math.inf if moment is None else moment for moment in (mean, m2))
     values["moments"] = Moments(count=count, mean=mean, m2=m2)
     for name in ("minimum", "maximum"):
         values[name] = math.nan if values[name] is None else values[name]

@@ -21,13 +21,10 @@ NUMBERS = st.one_of(
     st.floats(-1e6, 1e6, allow_nan=False, width=32),
 )
 NAMES = st.one_of(
-    st.none(), st.sampled_from(["a", "b", "c", ""]), st.text(st.characters(codec="utf-8"), max_size=3)
+    st.none(),
+    st.sampled_from(["a", "b", "c", ""]),
+    st.text(st.characters(codec="utf-8"), max_size=3),
 )
-
-
-def columns(values: Any, **bounds: int) -> st.SearchStrategy[list[Any]]:
-    """Lists of cells."""
-    return st.lists(values, **bounds)
 
 
 def spec(*groups: dict[str, Any], task: str = "binary", **parts: Any) -> Spec:
@@ -69,7 +66,7 @@ def wanted(rows: Any, of: Spec) -> list[Wanted]:
     kinds = {name: rule.kind for name, rule in features(of)}
     schema = {field.name: str(field.type) for field in rows.schema}
     kinds[of.label.column] = "numeric" if label_rule(rows, of).numeric else "categorical"
-    return [Wanted(name=name, type=schema[name], kind=kind) for name, kind in kinds.items()]  # type: ignore[arg-type]
+    return [Wanted(name=name, type=schema[name], kind=kind) for name, kind in kinds.items()]
 
 
 def label_rule(rows: Any, of: Spec) -> LabelRule:

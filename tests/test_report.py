@@ -1,6 +1,7 @@
 import dataclasses
 import html.parser
 import re
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,11 @@ def profile_of(rng: np.random.Generator) -> dict[str, Any]:
         counts = np.sort(rng.zipf(1.6, size).clip(1, 400))[::-1]
         counts = (counts / counts.sum() * rows).astype(int)
         top = [
-            {"value": f"{name[:2].upper()}{i}", "count": int(c), "label_mean": round(float(rng.uniform(0.15, 0.35)), 4)}
+            {
+                "value": f"{name[:2].upper()}{i}",
+                "count": int(c),
+                "label_mean": round(float(rng.uniform(0.15, 0.35)), 4),
+            }
             for i, c in enumerate(counts[:20])
         ]
         columns.append(base | {
@@ -65,7 +70,7 @@ def profile_of(rng: np.random.Generator) -> dict[str, Any]:
     })  # fmt: skip
     names = [name for name, _, _ in NUMERIC] + ["late"]
     noise = rng.normal(size=(len(names), 6))
-    matrix = np.corrcoef(noise)
+    matrix = np.atleast_2d(np.corrcoef(noise))
     correlation = {"columns": names, "matrix": [[float(v) for v in row] for row in matrix]}
     return {"rows": rows, "label": "late", "columns": columns, "correlation": correlation}
 
@@ -96,8 +101,20 @@ STAGES = [
     {"stage": "merge", "status": "ran", "seconds": 21.4, "rows": 336_776, "bytes": 35_600_000},
     {"stage": "fit", "status": "ran", "seconds": 6.13, "rows": 261_402, "bytes": 11_904_000},
     {"stage": "convert", "status": "ran", "seconds": 7.75, "rows": 327_346, "bytes": 197_500_000},
-    {"stage": "train linear-learner", "status": "ran", "seconds": 14.1, "rows": 2_614_020, "bytes": 1_580_000_000},
-    {"stage": "train xgboost", "status": "ran", "seconds": 41.9, "rows": 261_402, "bytes": 158_000_000},
+    {
+        "stage": "train linear-learner",
+        "status": "ran",
+        "seconds": 14.1,
+        "rows": 2_614_020,
+        "bytes": 1_580_000_000,
+    },
+    {
+        "stage": "train xgboost",
+        "status": "ran",
+        "seconds": 41.9,
+        "rows": 261_402,
+        "bytes": 158_000_000,
+    },
     {"stage": "evaluate", "status": "skipped", "seconds": 0.03, "rows": None, "bytes": None},
 ]
 SPEC_TEXT = "version: 1\nname: flights\ntask: binary\nlabel: {column: late}\n"
@@ -120,7 +137,9 @@ def training_of(algorithm: str, measure: str, epochs: int, best: int) -> dict[st
     for epoch in range(1, epochs + 1):
         metrics.append({"name": f"train:{measure}", "epoch": epoch, "value": 0.41 + 0.2 / epoch})
         drift = 0.0015 * max(0, epoch - best)
-        metrics.append({"name": f"validation:{measure}", "epoch": epoch, "value": 0.435 + 0.19 / epoch + drift})
+        metrics.append(
+            {"name": f"validation:{measure}", "epoch": epoch, "value": 0.435 + 0.19 / epoch + drift}
+        )
     return {
         "job": f"flights-{algorithm}-8f3c", "algorithm": algorithm, "status": "Completed", "seconds": 14.12,
         "hyperparameters": {"epochs": str(epochs), "learning_rate": "0.005", "mini_batch_size": "1000"},
@@ -156,7 +175,10 @@ def binary_inputs() -> ReportInputs:
             "xgboost": training_of("xgboost", "logloss", 240, 187),
         },
         explanations={
-            "linear-learner": {"kind": "coefficients", "values": {"weight": rng.normal(0, 0.2, width).tolist()}},
+            "linear-learner": {"kind": "coefficients", "values": {
+                    "coefficient": rng.normal(0, 9, width).tolist(),
+                    "standardized": rng.normal(0, 0.2, width).tolist(),
+                }},
             "xgboost": {
                 "kind": "importance",
                 "values": {
@@ -199,5 +221,406 @@ def regression_inputs() -> ReportInputs:
         found = RegressionState.of(scores, labels, where="test", span=span).metrics(width=40)
         models[name] = evaluate.model_entry(name, found, [])
     return dataclasses.replace(
-        inputs, spec={"name": "insurance", "task": "regression", "label": {"column": "charges"}}, models=models
+        inputs,
+        spec={"name": "insurance", "task": "regression", "label": {"column": "charges"}},
+        models=models,
     )
+
+
+class Page(html.parser.HTMLParser):
+    """What a reader meets: text by element, tables as rows of cells, attributes of all elements."""
+
+    VOID = frozenset({"meta", "link", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.captions: list[str] = []
+        self.headings: list[int] = []
+        self.values: dict[str, str] = {}
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self._key: list[str | None] = []
+        self.unbalanced: list[str] = []
+        self.feed(text)
+        self.close()
+        self.unbalanced.extend(self._open)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.elements.append((tag, found))
+        self.ids.extend([found["id"]] if found.get("id") else [])
+        self.links.extend(
+            value for name, value in attrs if name in {"href", "src", "xlink:href"} and value
+        )
+        if tag in self.VOID:
+            return
+        self._open.append(tag)
+        self._key.append(found.get("id") or found.get("data-metric"))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "caption":
+            self.captions.append("")
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if not self._open or self._open[-1] != tag:
+            self.unbalanced.append(f"/{tag} in {self._open[-1:]}")
+            return
+        self._open.pop()
+        self._key.pop()
+
+    def handle_data(self, data):
+        if {"style", "script"} & set(self._open):
+            return
+        self.words.append(data)
+        if {"td", "th"} & set(self._open):
+            self.tables[-1][-1][-1] = " ".join(f"{self.tables[-1][-1][-1]} {data}".split())
+        elif "caption" in self._open:
+            self.captions[-1] += data
+        if self._key and self._key[-1]:
+            self.values.setdefault(self._key[-1], data)
+
+    def table(self, caption: str) -> list[list[str]]:
+        """Return the rows of the first table whose caption starts so."""
+        return next(
+            rows for rows, found in zip(self.tables, self.captions, strict=True)
+            if " ".join(found.split()).startswith(caption)
+        )  # fmt: skip
+
+
+INPUTS = {
+    "binary": binary_inputs(),
+    "multiclass": multiclass_inputs(),
+    "regression": regression_inputs(),
+}
+TEXTS = {task: render(inputs) for task, inputs in INPUTS.items()}
+PAGES = {task: Page(text) for task, text in TEXTS.items()}
+BARE = ReportInputs(spec={"name": "flights", "task": "binary", "label": {"column": "late"}})
+TASKS = pytest.mark.parametrize("task", list(INPUTS))
+
+
+@TASKS
+def test_the_page_is_whole_and_asks_the_network_for_nothing(task):
+    page, text = PAGES[task], TEXTS[task]
+
+    assert page.unbalanced == []
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    assert not re.findall(r"url\((?!#)", text)
+    assert [link for link in page.links if not link.startswith("#") and link != "data:,"] == []
+    assert {"script", "iframe", "img"} & {tag for tag, _ in page.elements} == set()
+    assert len(text) < 500_000
+
+
+@TASKS
+def test_ids_are_unique_and_every_reference_has_a_target(task):
+    page, text = PAGES[task], TEXTS[task]
+
+    assert len(page.ids) == len(set(page.ids))
+    inside = {link[1:] for link in page.links if link.startswith("#")}
+    assert inside | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(page.ids)
+
+
+@TASKS
+def test_figures_and_tables_have_words_and_headings_skip_no_level(task):
+    page = PAGES[task]
+
+    pictures = [found for tag, found in page.elements if tag == "svg"]
+    assert all(p.get("aria-label") or p.get("aria-hidden") == "true" for p in pictures)
+    assert len(page.captions) == len(page.tables)
+    assert all(caption.strip() for caption in page.captions)
+    assert page.headings[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(page.headings))
+
+
+def test_equal_inputs_give_equal_bytes():
+    assert render(binary_inputs()) == TEXTS["binary"]
+
+
+def test_the_headline_names_the_verdict_and_the_best_model():
+    page, models = PAGES["binary"], INPUTS["binary"].models
+
+    assert page.values["verdict"] == "1 of 4 gates failed"
+    assert page.values["headline"] == f"{models['xgboost']['test']['auc']:.4f}"
+    assert (
+        "Predicts late : whether a row is of class 1, from 29 columns of 261,402 training rows."
+        in page.text
+    )
+
+
+def test_the_best_of_an_error_is_the_smallest():
+    models = INPUTS["regression"].models
+
+    smallest = min(model["test"]["rmse"] for model in models.values())
+    assert PAGES["regression"].values["headline"] == f"{smallest:,.1f}"
+    assert PAGES["regression"].values["verdict"] == "No gates set"
+    assert PAGES["multiclass"].values["verdict"] == "The gate is passed"
+
+
+@TASKS
+def test_the_comparison_shows_every_model_as_in_metrics_json(task):
+    models = INPUTS[task].models
+
+    rows = PAGES[task].table("On the test split")
+    assert rows[0] == ["Metric", *models, "What it says"]
+    for metric, row in zip(report.COMPARED[task], rows[1:], strict=True):
+        shown = [report._metric(model["test"][metric]) for model in models.values()]
+        assert row[:-1] == [report.WORDS[metric][0], *shown]
+
+
+@TASKS
+def test_every_metric_that_a_gate_may_name_is_shown(task):
+    shown = {found["data-metric"] for _, found in PAGES[task].elements if "data-metric" in found}
+
+    assert shown | {"sensitivity"} >= set(evaluate.known_metrics(task))
+    assert set(evaluate.known_metrics(task)) - {"sensitivity"} <= set(report.WORDS)
+
+
+def test_gates_and_thresholds_equal_the_inputs():
+    page, models = PAGES["binary"], INPUTS["binary"].models
+
+    assert page.table("Gates")[1:] == [
+        [name, report.WORDS[gate["metric"]][0], gate["gate"].replace(">=", "≥").replace("<=", "≤"),
+         f"{gate['found']:.4f}", "passed" if gate["passed"] else "failed"]
+        for name, model in models.items() for gate in model["gates"]
+    ]  # fmt: skip
+    test = models["linear-learner"]["test"]
+    assert page.table("At three thresholds")[4] == [
+        "Recall (sensitivity)", *(f"{one['recall']:.4f}" for one in (test, test["best"]["f1"], test["best"]["youden"]))
+    ]  # fmt: skip
+    [[tn, fp], [fn, tp]] = test["confusion"]
+    true_0, true_1 = page.table("threshold 0.5")[1:]
+    assert true_0 == ["is 0", *(f"{n:,} {n / (tn + fp):.1%}".replace("%", " %") for n in (tn, fp))]
+    assert true_1 == ["is 1", *(f"{n:,} {n / (fn + tp):.1%}".replace("%", " %") for n in (fn, tp))]
+
+
+def test_the_profile_shows_every_column_with_its_missing_share_and_shape():
+    profile = INPUTS["binary"].profile
+    assert profile is not None
+
+    rows = PAGES["binary"].table("Missing cells")
+    assert [row[0] for row in rows[1:]] == [column["name"] for column in profile["columns"]]
+    by_name = {row[0]: row for row in rows[1:]}
+    assert by_name["weather__wind_gust"][2:6] == ["16.1 to 66.7", "77.5 %", "", "1,041"]
+    assert by_name["tailnum"][5:] == ["≈ 4,037", "string", "key"]
+    sparks = [
+        found
+        for tag, found in PAGES["binary"].elements
+        if tag == "svg" and found.get("class") == "spark"
+    ]
+    assert len(sparks) == len(profile["columns"]) - 1
+    assert "histogram of distance from" in str(sparks[4]["aria-label"])
+
+
+def test_correlations_with_the_label_are_ranked_without_the_label():
+    profile = INPUTS["binary"].profile
+    assert profile is not None
+
+    known = {
+        c["name"]: c["label_correlation"]
+        for c in profile["columns"]
+        if c["label_correlation"] is not None
+    }
+    del known["late"]
+    ranked = sorted(known, key=lambda name: -abs(known[name]))
+    assert [row[0] for row in PAGES["binary"].table("With the label")[1:]] == ranked
+    assert (
+        f"distance × month: {profile['correlation']['matrix'][4][1]:+.2f}" in PAGES["binary"].text
+    )
+
+
+def test_joins_sources_splits_and_stages_equal_the_inputs():
+    page = PAGES["binary"]
+
+    planes = page.table("Joins")[2]
+    assert planes[0] == "planes"
+    assert planes[4:] == ["84.4 %", "2,512", "50,094", "3,322", "0", "14"]
+    assert page.table("Sources")[1] == [
+        "flights", "336,776", "12", "28.9 MB", "3",
+        "distance: 'n/a' is not a double × 2 22 cells, the header has 19 × 1",
+    ]  # fmt: skip
+    assert page.table("Splits")[1:] == [
+        ["train", "261,402", "79.9 %", ""], ["validation", "32,875", "10.0 %", ""], ["test", "33,069", "10.1 %", ""],
+    ]  # fmt: skip
+    stages = page.table("A stage is skipped")
+    assert stages[1] == ["merge", "ran", "21.4 s", "", "336,776", "15,737", "35.6 MB", "1.66"]
+    assert stages[6] == ["evaluate", "skipped", "0.03 s", "", "–", "–", "–", "–"]
+    assert stages[7][2] == "91.3 s"
+
+
+def test_features_are_counted_by_source_column():
+    rows = PAGES["binary"].table("How many features")
+
+    assert rows[1][:2] == ["dest", "96"]
+    assert sum(int(row[1]) for row in rows[1:]) == plan_of()["width"]
+
+
+def test_the_strongest_features_are_named():
+    measures = INPUTS["binary"].explanations["xgboost"]["values"]
+    names, sources = plan_of()["names"], plan_of()["sources"]
+    total = np.array(measures["gain"]) * np.array(measures["weight"])
+    order = np.argsort(-total, kind="stable")[:25]
+    dest = sum(total[i] for i, source in enumerate(sources) if source == "dest") / total.sum()
+
+    tables = [
+        rows for rows, caption in zip(PAGES["binary"].tables, PAGES["binary"].captions, strict=True)
+        if caption.startswith("Strongest")
+    ]  # fmt: skip
+    assert [row[0] for row in tables[1][1:]] == [names[i] for i in order]
+    assert tables[1][0][1] == "total gain"
+    assert tables[1][1][1] == report._short_number(total[order[0]])
+    assert tables[0][0][1] == "standardized"
+    coefficients = INPUTS["binary"].explanations["linear-learner"]["values"]["standardized"]
+    assert tables[0][1][1] == report._short_number(max(coefficients, key=abs))
+    assert ["dest", f"{dest:.1%}".replace("%", " %"), ""] in PAGES["binary"].table(
+        "By source column"
+    )
+
+
+def test_training_marks_the_best_epoch_and_the_log_ends():
+    text = PAGES["binary"].text
+
+    assert "best: 9" in text
+    assert "best: 187" in text
+    assert "Training: objective loss" in text
+    assert "read 240 times in Pipe mode" in text
+
+
+def test_provenance_shows_runs_versions_and_the_spec():
+    page = PAGES["binary"]
+
+    assert page.table("Runs")[1:] == [
+        ["merge", "4b1f0c9d2e7a"],
+        ["fit", "9a33c01be57f"],
+        ["convert", "0d5e8812ab34"],
+    ]
+    assert ["spark", "3.5.6"] in page.table("Versions")
+    assert SPEC_TEXT in TEXTS["binary"].replace("&#34;", '"')
+
+
+def test_every_missing_part_is_explained_in_its_place():
+    page = Page(render(BARE))
+
+    assert page.unbalanced == []
+    assert page.values["verdict"] == "Not evaluated"
+    for sentence in (
+        "No model is in this report: neither training.json nor metrics.json was there. Run the stages train and evaluate.",
+        "Split sizes are not known: the record of the merge was not there. Run the stage merge.",
+        "There is no data profile: profile.json was not there. Run the stage fit.",
+        "There are no correlations: profile.json was not there. Run the stage fit.",
+        "Sources and joins are not known: the record of the merge was not there. Run the stage merge.",
+        "The features are not known: plan.json was not there. Run the stage fit.",
+        "No stage has left a record: this report was made by a job that ran alone.",
+        "Run ids are not known: this report was made by a job that ran alone.",
+        "The text of the spec was not given; the run ids above still cover it.",
+    ):
+        assert sentence in page.text
+
+
+PARTS = [field.name for field in dataclasses.fields(ReportInputs) if field.name != "spec"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_any_one_part_may_be_missing(part):
+    empty = getattr(BARE, part)
+
+    page = Page(render(dataclasses.replace(INPUTS["binary"], **{part: empty})))
+
+    assert page.unbalanced == []
+    assert len(page.ids) == len(set(page.ids))
+    if part == "models":
+        assert (
+            "It has no test metrics: it is not in metrics.json. Run the stage evaluate."
+            in page.text
+        )
+    if part == "training":
+        assert (
+            "How it was trained is not known: its training.json was not there. Run the stage train."
+            in page.text
+        )
+    if part == "explanations":
+        assert "it gave no importances" in page.text.replace("its model.tar.gz", "it")
+
+
+def test_one_class_alone_in_the_test_split_says_why_auc_is_missing():
+    found = BinaryState.of(np.array([0.2, 0.6]), np.zeros(2, dtype=np.float32), where="t").metrics()
+    entry = evaluate.model_entry("xgboost", found, evaluate.check_gates(found, {"auc": ">= 0.7"}))
+
+    page = Page(render(dataclasses.replace(BARE, models={"xgboost": entry})))
+
+    assert "AUC: undefined: all 2 rows are of class 0." in page.text
+    assert page.values["verdict"] == "1 of 1 gates failed"
+    assert page.table("Gates")[1][3:] == ["–", "failed"]
+
+
+def hostile(value: Any) -> Any:
+    """Replace every text of some data, keys of free choice included, by something that bites."""
+    kept = {"kind", "role", "status", "expect", "metric", "gate", "layout", "type"}
+    if isinstance(value, dict):
+        return {k: v if k in kept else hostile(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [hostile(one) for one in value]
+    return HOSTILE + value if isinstance(value, str) else value
+
+
+def test_names_and_values_from_data_are_text_and_never_markup():
+    inputs = INPUTS["binary"]
+    models = {HOSTILE + name: hostile(dict(model)) for name, model in inputs.models.items()}
+    training = {HOSTILE + name: {**one, "algorithm": HOSTILE, "hyperparameters": {HOSTILE: HOSTILE}} for name, one in inputs.training.items()}  # fmt: skip
+    training = {
+        name: {**one, "channels": {HOSTILE: one["channels"]["train"]},
+               "metrics": [{**m, "name": HOSTILE + m["name"]} for m in one["metrics"]]}
+        for name, one in training.items()
+    }  # fmt: skip
+    explanations = {HOSTILE + name: hostile(dict(one)) for name, one in inputs.explanations.items()}
+    text = render(
+        ReportInputs(
+            spec={"name": HOSTILE, "task": "binary", "label": {"column": HOSTILE}},
+            spec_text=HOSTILE, profile=hostile(inputs.profile), merge=hostile(inputs.merge), plan=hostile(inputs.plan),
+            models=models, training=training, explanations=explanations, stages=hostile(list(inputs.stages)),
+            runs={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE},
+        )
+    )  # fmt: skip
+    page = Page(text)
+
+    assert "<script" not in text
+    assert page.unbalanced == []
+    assert {tag for tag, _ in page.elements} == {tag for tag, _ in PAGES["binary"].elements}
+    known = {name for _, found in PAGES["binary"].elements for name in found}
+    assert {name for _, found in page.elements for name in found} <= known
+    assert page.text.count(HOSTILE) > 100
+
+
+def test_a_wide_table_stays_under_a_megabyte_and_a_half():
+    profile = profile_of(np.random.default_rng(1))
+    numeric = [column for column in profile["columns"] if column["kind"] == "numeric"]
+    columns = [
+        {**numeric[i % 20], "name": f"a_column_with_quite_a_long_name_{i}"} for i in range(60)
+    ]
+    names = [column["name"] for column in columns]
+    wide = {
+        **profile,
+        "columns": columns,
+        "correlation": {"columns": names, "matrix": np.eye(60).tolist()},
+    }
+
+    text = render(dataclasses.replace(INPUTS["binary"], profile=wide))
+
+    assert len(text.encode()) < 1_500_000
+    assert "20 more columns are left out here; profile.json has them." in Page(text).text

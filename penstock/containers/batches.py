@@ -102,10 +102,13 @@ def _checked(records: Records, where: str) -> Batch:
     labels = records.labels
     if labels is None:
         raise DataError(f"{where}: the records have no label\n  convert with the label column")
+    if labels.ndim != 1:
+        raise DataError(f"{where}: the records have {labels.shape[1]} labels each, expected one")
     if not np.isfinite(labels).all():
         bad = float(labels[~np.isfinite(labels)][0])
         raise DataError(f"{where}: a label is {bad!r}, expected finite numbers")
-    return Batch(features=records.features, labels=labels)
+    features = records.features.astype(np.float32, copy=False)
+    return Batch(features=features, labels=labels.astype(np.float32, copy=False))
 
 
 def _same_kind(first: Batch, piece: Batch, where: str) -> None:

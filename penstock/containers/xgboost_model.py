@@ -14,14 +14,29 @@ from penstock.containers.losses import sigmoid, softmax
 from penstock.containers.model import Model, check_features, read_card, write_card
 from penstock.containers.tables import XGBOOST_OBJECTIVES
 
-__all__ = ["XGBoostModel"]
+__all__ = ["XGBoostModel", "in_layout"]
 
 ARTIFACT = "xgboost-model"
 
-# Rows that are scored at once, so that a change of layout stays small.
-SCORE_ROWS = 65_536
+# Cells that are scored at once: 64 MB as float32, should the rows change their layout.
+SCORE_CELLS = 16 * 2**20
 
 MEASURES = ("gain", "weight", "cover")
+
+
+def in_layout(features: Features, layout: str) -> Features:
+    """Return rows as trees of ``layout`` see them, whatever layout they came in.
+
+    To a tree, a zero of a dense row is a value, and an absent cell of a sparse row is missing. A
+    model is trained and used in one of the two, so that equal rows get equal predictions.
+    """
+    if layout == "dense":
+        return features if isinstance(features, np.ndarray) else features.toarray()
+    if isinstance(features, np.ndarray):
+        from scipy import sparse
+
+        return sparse.csr_array(features)
+    return canonical(features)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +46,7 @@ class XGBoostModel(Model):
     Attributes:
         task: ``binary``, ``multiclass`` or ``regression``.
         objective: XGBoost's name of it.
-        layout: Layout of the training rows. An absent cell of a sparse row is missing to a tree, a
-            zero of a dense row is a value: rows are scored in the layout of training.
+        layout: ``dense`` or ``sparse``, as trees saw the training rows; see :func:`in_layout`.
         booster: xgboost.Booster.
         best_epoch: The last round kept, from 0.
         best_objective: The deciding metric of that round.
@@ -59,27 +73,19 @@ class XGBoostModel(Model):
         """Return predictions, float64: (n,), or (n, k) for classes; see :class:`Model`."""
         check_features(features, self.width, self.algorithm)
         margin = self.objective in ("multi:softmax", "binary:logitraw")
+        step = max(SCORE_CELLS // self.width, 1)
         parts = [
             self.booster.inplace_predict(
-                self._in_layout(features[start : start + SCORE_ROWS]),
+                in_layout(features[start : start + step], self.layout),
                 predict_type="margin" if margin else "value",
                 missing=np.nan,
             )
-            for start in range(0, max(features.shape[0], 1), SCORE_ROWS)
+            for start in range(0, max(features.shape[0], 1), step)
         ]
         scores = np.concatenate(parts).astype(np.float64)
         if margin:
             scores = (softmax if self.task == "multiclass" else sigmoid)(scores)  # type: ignore[assignment]
         return scores
-
-    def _in_layout(self, features: Features) -> Features:
-        if self.layout == "dense":
-            return features if isinstance(features, np.ndarray) else features.toarray()
-        if isinstance(features, np.ndarray):
-            from scipy import sparse
-
-            return sparse.csr_matrix(features)
-        return canonical(features)
 
     def explanation(self) -> dict[str, Any]:
         """Return the importances: mean gain, number and mean cover of the splits, per feature."""

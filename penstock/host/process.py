@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +41,19 @@ LINE_BYTES = 64 * 1024
 # A killed process is gone at once, but for one that the kernel holds in a dead disk's wait.
 KILL_DEADLINE_S = 10.0
 
+# A killed parent cleans nothing up. On Linux the kernel can kill the child with it, when the child
+# asks; setting that between fork and exec from Python is not safe in a process with threads, so a
+# small program asks and then becomes the container's. Python ignores SIGPIPE, containers must not.
+TETHER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent is gone")
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
 
 def clean_environment(given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a container: a few inherited names, then ``given``."""
@@ -62,26 +77,25 @@ class Process:
         Raises:
             OSError: The program cannot be started.
         """
-        self._log = log.open("wb")
-        try:
-            self._popen = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError:
-            self._log.close()
-            raise
+        if shutil.which(argv[0], path=environment.get("PATH")) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+        self._popen = subprocess.Popen(
+            _tethered(argv),
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         if self._popen.stdout is None:
             raise RuntimeError("Popen gave no standard output")
         self._output = self._popen.stdout
+        self._log = log.open("wb")
         os.set_blocking(self._output.fileno(), False)
         self._rest = b""
         self._ended = False  # whether the output has ended
+        self._group_gone = False
 
     @property
     def returncode(self) -> int | None:
@@ -132,9 +146,9 @@ class Process:
     def kill(self) -> None:
         """Send SIGKILL to the whole group, and wait until the program is gone."""
         self._signal(signal.SIGKILL)
-        deadline = time.monotonic() + KILL_DEADLINE_S
         with suppress(subprocess.TimeoutExpired):
-            self._popen.wait(max(deadline - time.monotonic(), 0))
+            self._popen.wait(KILL_DEADLINE_S)
+            self._group_gone = True  # from now on its number may belong to others
 
     def close(self) -> None:
         """Close the log and the output; the program must be dead."""
@@ -143,5 +157,12 @@ class Process:
 
     def _signal(self, number: signal.Signals) -> None:
         # The group outlives its leader as long as a child of it runs.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, number)
+        if not self._group_gone:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, number)
+
+
+def _tethered(argv: tuple[str, ...]) -> tuple[str, ...]:
+    if sys.platform != "linux":
+        return argv
+    return (sys.executable, "-I", "-S", "-c", TETHER, str(os.getpid()), *argv)

@@ -20,20 +20,19 @@ record. ``encode`` and ``decode`` do the many.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from penstock.errors import CorruptRecordError, DataError, listed
-from penstock.recordio.segments import Bytes
 from penstock.recordio.varint import decode_varints, varint
 
-__all__ = ["FLOAT32", "FLOAT64", "INT32", "Piece", "Row", "Tensor", "parse", "pieces"]
+__all__ = ["FLOAT32", "FLOAT64", "INT32", "ITEM_BYTES", "Piece", "Row", "Tensor", "parse", "pieces"]
 
 FLOAT32, FLOAT64, INT32 = 2, 3, 7
 _BYTES = 9
-_ITEM_BYTES = {FLOAT32: 4, FLOAT64: 8}
+ITEM_BYTES = {FLOAT32: 4, FLOAT64: 8}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _ITEM_WIRES = {FLOAT32: _FIXED32, FLOAT64: _FIXED64, INT32: _VARINT}
 NAME = b"values"
@@ -74,8 +73,8 @@ class Piece:
     """Some bytes of a canonical record, and what they are.
 
     ``values`` and ``keys`` are those of the features, ``label`` the values of the label;
-    ``size`` is the varint of a length that follows from others, ``values_size`` and
-    ``keys_size`` those of the pieces behind them; all else is ``fixed``.
+    ``size`` is the varint of a length that includes theirs, ``values_size`` and ``keys_size``
+    are those of the piece behind them; all else is ``fixed``.
     """
 
     what: Literal["fixed", "size", "values_size", "keys_size", "values", "keys", "label"]
@@ -91,7 +90,8 @@ def pieces(row: Row) -> list[Piece]:
     """
     found = _entry(b"\x0a", row.features, label=False)
     if row.label is not None:
-        found += _entry(b"\x12", row.label, label=True)
+        label = _entry(b"\x12", row.label, label=True)
+        found += [replace(piece, what="fixed") if piece.what == "size" else piece for piece in label]
     return found
 
 
@@ -238,8 +238,8 @@ def _tensor(reader: _Reader, kind: int, begin: int, end: int) -> Tensor:
         if number == 1 and wire in {_LENGTH, item_wire}:
             if item_wire == _VARINT:
                 values += _int32s(reader.varints(first, last))
-            elif (last - first) % _ITEM_BYTES[kind]:
-                size = f"{last - first} bytes of values, not a multiple of {_ITEM_BYTES[kind]}"
+            elif (last - first) % ITEM_BYTES[kind]:
+                size = f"{last - first} bytes of values, not a multiple of {ITEM_BYTES[kind]}"
                 raise reader.bad(first, size)
             else:
                 values += reader.data[first:last]
@@ -254,7 +254,3 @@ def _int32s(values: list[int]) -> bytes:
     low = np.array(values, np.uint64).astype(np.uint32).view(np.int32)
     return b"".join(varint(value & (1 << 64) - 1) for value in low.tolist())
 
-
-def payload_of(data: Bytes, start: int, length: int) -> bytes:
-    """Return one payload of some bytes."""
-    return data[start : start + length].tobytes()

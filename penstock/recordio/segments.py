@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bytes", "Indices", "copy_segments", "starts_of", "windows"]
+__all__ = ["Bytes", "Indices", "copy_segments", "gather_segments", "starts_of", "windows"]
 
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
@@ -79,3 +79,22 @@ def copy_segments(
         to += rest
         at += rest
         into[to] = out_of[at]
+
+
+def gather_segments(origin: Bytes, origin_at: Indices, lengths: Indices) -> Bytes:
+    """Return ``origin[origin_at[i]:][:lengths[i]]`` for every i, one after another.
+
+    Args:
+        origin: uint8, contiguous.
+        origin_at: int64 (n,).
+        lengths: int64 (n,), bytes, 0 allowed.
+
+    Returns:
+        uint8 (sum of lengths,).
+    """
+    if lengths.size and (size := int(lengths[0])) and (lengths == size).all():
+        return windows(origin, size)[origin_at].view(np.uint8)
+    starts = starts_of(lengths)
+    gathered = np.empty(int(starts[-1]), np.uint8)
+    copy_segments(gathered, starts[:-1], origin, origin_at, lengths)
+    return gathered

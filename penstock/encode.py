@@ -123,12 +123,12 @@ class Scaling:
         return np.asarray(scaled, np.float32)
 
 
-def standard_scaling(moments: Moments, *, constant: bool, column: str) -> Scaling:
+def standard_scaling(moments: Moments, *, constant: float | None, column: str) -> Scaling:
     """Return the scaling to mean 0 and population standard deviation 1.
 
     Args:
         moments: Of the imputed train split.
-        constant: Whether all its rows are equal: they come out as 0.
+        constant: The value of all its rows, if they are equal: it comes out as exactly 0.
         column: For the error.
 
     Raises:
@@ -139,9 +139,10 @@ def standard_scaling(moments: Moments, *, constant: bool, column: str) -> Scalin
             f"column {column!r}: the standard deviation is {moments.std!r}, expected a finite number\n"
             "  its values are too large to scale: derive a smaller measure of it, as a logarithm"
         )
-    if constant or moments.std == 0.0:
+    if constant is not None or moments.std == 0.0:
         note = "constant in the train split: scale is 1, not the standard deviation 0"
-        return Scaling(rule="standard", mean=moments.mean, note=note)
+        mean = moments.mean if constant is None else constant
+        return Scaling(rule="standard", mean=mean, note=note)
     return Scaling(
         rule="standard", mean=moments.mean, scale=moments.std, note="of the imputed train split"
     )

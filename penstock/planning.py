@@ -87,9 +87,7 @@ def build_plan(statistics: Statistics, spec: Spec, *, fitted_on: Mapping[str, An
     )
 
 
-def _columns(
-    statistics: Statistics, spec: Spec, problems: list[PenstockError]
-) -> list[PlanColumn]:
+def _columns(statistics: Statistics, spec: Spec, problems: list[PenstockError]) -> list[PlanColumn]:
     """Return the fitted columns; add to ``problems`` what is wrong with the others."""
     columns: list[PlanColumn] = []
     for name, rule in features(spec):
@@ -240,10 +238,11 @@ def _numeric_column(state: NumericState, rule: NumericFeatures) -> NumericColumn
             name=state.name, type=state.type, fill=fill, scaling=Scaling(rule="none")
         )
     value = state.minimum if fill.value is None else float(fill.value)
-    constant = state.minimum == state.maximum and (value == state.minimum or not state.missing)
+    ends = [state.minimum, state.maximum] if state.moments.count else []
+    values = {*ends, *([value] if state.missing else [])}
     scaling = standard_scaling(
         imputed_moments(state.moments, state.missing, value),
-        constant=constant or not state.moments.count,
+        constant=value if len(values) == 1 else None,
         column=state.name,
     )
     return NumericColumn(name=state.name, type=state.type, fill=fill, scaling=scaling)

@@ -25,7 +25,7 @@ from penstock.workspace import RUN_DIGITS, STAGES, Record, Workspace, fingerprin
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["STAGES", "Context", "Outcome", "run"]
+__all__ = ["STAGES", "Context", "Outcome", "run", "unchanged"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +87,17 @@ def run(stage: str, context: Context, *, force: bool = False) -> Outcome:
     if stage == "evaluate":
         _gate(workspace, record)
     return Outcome(record=record, skipped=False)
+
+
+def unchanged(workspace: Workspace) -> dict[str, bool]:
+    """Return, per stage, whether it would be skipped. Reads small files and lists raw ones."""
+    same: dict[str, bool] = {}
+    for stage in STAGES:
+        found = workspace.find(stage) if all(same.values()) else None
+        same[stage] = found is not None and found.fingerprint == fingerprint(
+            stage, _TABLE[stage].depends(workspace)
+        )
+    return same
 
 
 def _gate(workspace: Workspace, record: Record) -> None:

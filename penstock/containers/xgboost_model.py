@@ -32,11 +32,10 @@ def in_layout(features: Features, layout: str) -> Features:
     """
     if layout == "dense":
         return features if isinstance(features, np.ndarray) else features.toarray()
-    if isinstance(features, np.ndarray):
-        from scipy import sparse
+    from scipy import sparse
 
-        return sparse.csr_array(features)
-    return canonical(features)
+    # XGBoost predicts from a csr_matrix and refuses a csr_array.
+    return canonical(sparse.csr_matrix(features))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

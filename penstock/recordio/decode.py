@@ -254,7 +254,8 @@ class _Table:
         """Return how many varints the packed bytes of each record hold."""
         ends = starts_of(lengths)
         before = np.searchsorted(last, ends)
-        if (last[before[1:] - 1] != ends[1:] - 1)[lengths > 0].any():
+        some = lengths > 0
+        if (last[before[1:][some] - 1] != ends[1:][some] - 1).any():
             self._explain()
         return np.diff(before)
 

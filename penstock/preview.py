@@ -1,0 +1,169 @@
+"""``penstock plan``: what would run, predicted with the code that will run; writes nothing.
+
+The sources are read and typed, the joins analysed, and the real statistics are collected over the
+merged but unwritten train rows, so the predicted width and sizes are those of the real plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from penstock import specfile, stages
+from penstock.curated import SPLITS, Curated, CuratedFile
+from penstock.errors import DataError
+from penstock.merge import plan_merge
+from penstock.spark import session, translated
+from penstock.split import split_column
+from penstock.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from penstock.plan import FeaturePlan
+    from penstock.sources import Table as Source
+    from penstock.spec import Spec
+
+__all__ = ["predict", "show_plan"]
+
+
+def show_plan(*, spec: str, root: str) -> None:
+    """Print what a run would do. Runs the jobs of reading, one to count splits, one to collect.
+
+    Raises:
+        PenstockError: As reading and fitting would.
+    """
+    workspace = Workspace(root=root, file=specfile.load(spec))
+    console = Console()
+    with translated(), session(f"{workspace.name}: plan") as spark:
+        tables, rows = plan_merge(spark, workspace.file.spec, workspace.inputs())
+        try:
+            _show_sources(console, tables)
+            _show_joins(console, workspace.file.spec)
+            counts, plan = predict(spark, workspace.file.spec, rows)
+        finally:
+            for table in tables.values():
+                table.release()
+    _show_features(console, plan)
+    _show_dataset(console, workspace.file.spec, counts, plan)
+    _show_models(console, workspace.file.spec)
+    _show_stages(console, workspace)
+
+
+def predict(
+    session: SparkSession, spec: Spec, rows: DataFrame
+) -> tuple[dict[str, int], FeaturePlan]:
+    """Return the rows of each split and the plan that fit would make. Runs two Spark jobs.
+
+    Raises:
+        InputError: Features or label do not fit the rows, or the matrix would be too wide.
+        DataError: No row is left, or values break what the spec asks of them.
+    """
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    from penstock import fit, planning
+
+    del session
+    split = split_column(list(spec.split.columns or spec.merge.key), spec.split)
+    placed = rows.withColumn("split", split)
+    found = {row["split"]: row["count"] for row in placed.groupBy("split").count().collect()}
+    counts = {name: int(found.get(name, 0)) for name in SPLITS}
+    columns = tuple((field.name, str(field.type)) for field in to_arrow_schema(rows.schema))
+    unwritten = Curated(
+        uri="(not written)",
+        files=tuple(
+            CuratedFile(path=name, split=name, rows=count, size_bytes=0)
+            for name, count in counts.items()
+        ),
+        key=spec.merge.key,
+        columns=columns,
+    )
+    label = fit.check(unwritten, spec)
+    used = {column for column, _ in planning.features(spec)} | {spec.label.column}
+    wanted = [state for state in fit.wanted_states(unwritten, spec, label) if state.name in used]
+    names = [state.name for state in wanted]
+
+    def collect(batches: Iterable[Any]) -> Iterator[Any]:
+        import pyarrow as pa
+
+        text = fit.collect(batches, wanted, label).to_json()
+        yield pa.RecordBatch.from_arrays([pa.array([text])], ["state"])
+
+    from penstock.statistics import Statistics, merge
+
+    train = placed.filter(placed["split"] == "train").select(*[f"`{name}`" for name in names])
+    states = train.mapInArrow(collect, "state string").collect()
+    if not states:
+        raise DataError("merge keeps no row for the train split\n  check merge.where and the sources")
+    statistics = merge([Statistics.from_json(row["state"]) for row in states]).trimmed()
+    return counts, planning.build_plan(statistics, spec, fitted_on={"rows": counts["train"]})
+
+
+def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table
+
+
+def _show_sources(console: Console, tables: Mapping[str, Source]) -> None:
+    shown = _table("sources (* inferred)", "source", "files", "MB", "columns", right=("files", "MB"))
+    for name, table in tables.items():
+        marked = (f"{c} {kind}{'*' * (c in table.inferred)}" for c, kind in table.types.items())
+        shown.add_row(
+            name, f"{table.files:,}", f"{table.size_bytes / 1e6:,.1f}", ", ".join(marked)
+        )
+    console.print(shown, "")
+    for table in tables.values():
+        for note in table.notes:
+            console.print(f"[yellow]note[/] {note}", highlight=False)
+
+
+def _show_joins(console: Console, spec: Spec) -> None:
+    shown = _table(f"joins onto {spec.merge.base}", "source", "on", "expect", "on a repeated key")
+    for join in spec.merge.joins:
+        on = ", ".join(
+            left if left == right else f"{left} = {right}" for left, right in join.key_pairs()
+        )
+        repeated = f"largest {join.latest_by}" if join.latest_by else "refused"
+        shown.add_row(join.source, on, join.expect, repeated)
+    console.print(shown, "")
+
+
+def _show_features(console: Console, plan: FeaturePlan) -> None:
+    shown = _table("features", "column", "kind", "missing becomes", "outputs", right=("outputs",))
+    for column in plan.columns:
+        fill = column.fill
+        value = "refused" if fill.value is None else f"{fill.value} ({fill.rule})"
+        shown.add_row(column.name, column.kind, value, f"{len(column.names()):,}")
+    console.print(shown, "")
+
+
+def _show_dataset(
+    console: Console, spec: Spec, counts: Mapping[str, int], plan: FeaturePlan
+) -> None:
+    title = f"dataset: {plan.width:,} columns, {plan.layout}, about {plan.row_bytes:,.0f} bytes a row"
+    shown = _table(title, "split", "rows", "MB, about", right=("rows", "MB, about"))
+    for split, rows in counts.items():
+        shown.add_row(split, f"{rows:,}", f"{rows * plan.row_bytes / 1e6:,.1f}")
+    console.print(shown, "")
+
+
+def _show_models(console: Console, spec: Spec) -> None:
+    shown = _table("models", "model", "input", "hyperparameters", "gates")
+    for model in spec.train:
+        hyperparameters = ", ".join(f"{k} {v}" for k, v in model.hyperparameters.items())
+        gates = ", ".join(f"{k} {v}" for k, v in (spec.evaluate.gates | model.gates).items())
+        shown.add_row(model.label, model.input_mode, hyperparameters, gates)
+    console.print(shown, "")
+
+
+def _show_stages(console: Console, workspace: Workspace) -> None:
+    shown = _table("stages", "stage", "would")
+    for stage, unchanged in stages.unchanged(workspace).items():
+        shown.add_row(stage, "be skipped: nothing has changed" if unchanged else "run")
+    console.print(shown)

@@ -1,0 +1,21 @@
+"""RecordIO-protobuf, the format of SageMaker's algorithms: matrices in, bytes out, and back.
+
+    encode_dense(features, labels)      float32 array          -> bytes
+    encode_sparse(features, labels)     float32 CSR            -> bytes
+    decode(buffer)                      bytes                  -> Records
+    read(source, batch_rows=...)        path, URI, FIFO, stream -> Records, batch by batch
+
+The frames are drawn in ``framing``, the records in ``message``. Nothing loops over rows.
+
+>>> import numpy as np
+>>> from penstock import recordio
+>>> features = np.array([[1, 2], [3, 4]], np.float32)
+>>> recordio.decode(recordio.encode_dense(features)).features.tolist()
+[[1.0, 2.0], [3.0, 4.0]]
+"""
+
+from penstock.recordio.decode import Records, decode
+from penstock.recordio.encode import encode_dense, encode_sparse
+from penstock.recordio.reader import read
+
+__all__ = ["Records", "decode", "encode_dense", "encode_sparse", "read"]

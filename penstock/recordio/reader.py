@@ -1,0 +1,238 @@
+"""A stream of RecordIO -> batches of rows, in memory that a batch bounds."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from penstock import storage
+from penstock.errors import DataError, InputError, MissingFileError
+from penstock.recordio.decode import Records, decode_frames
+from penstock.recordio.framing import Frames, Parts, check_parts, find_frames, join_parts
+
+__all__ = ["BinaryStream", "read"]
+
+CHUNK_BYTES = 1 << 20
+"""What is asked of a stream at a time; also the largest pipe that Linux gives to all users."""
+
+
+class BinaryStream(Protocol):
+    """Anything with ``read(n)``, which gives at most n bytes, and none at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+
+
+def read(
+    source: str | os.PathLike[str] | BinaryStream,
+    batch_rows: int = 4096,
+    *,
+    parts: Parts = "refuse",
+) -> Iterator[Records]:
+    """Yield the rows of a RecordIO stream in batches.
+
+    The batches depend on the bytes alone, not on how a stream hands them out. Opens the source
+    when the first batch is asked for, a FIFO by waiting for its writer, and closes what it
+    opened. Memory: about twice the bytes of a batch, and its arrays.
+
+    Args:
+        source: Path, file:// or s3:// URI, FIFO, or an open binary stream, which is read from
+            where it stands.
+        batch_rows: Rows of every batch but the last, which may have fewer. No rows, no batch.
+        parts: What part flags mean; ``join`` as ml-io does, or ``dmlc``.
+
+    Yields:
+        Records of one width, all with labels or all without. Once a batch is sparse all later
+        ones are.
+
+    Raises:
+        InputError: ``batch_rows`` is not at least 1, or the stream would block.
+        MissingFileError: Nothing stands at the path or URI.
+        CorruptRecordError: The stream is no RecordIO or ends inside a frame; gives the byte.
+        DataError: The records are no rows of one matrix.
+    """
+    if batch_rows < 1:
+        raise InputError(f"batch_rows is {batch_rows!r}, expected at least 1")
+    check_parts(parts)
+    return _read(source, batch_rows, parts)
+
+
+def _read(source: Any, batch_rows: int, parts: Parts) -> Iterator[Records]:
+    name = _name(source)
+    with _opened(source, name) as stream:
+        seen: Records | None = None
+        row = 0
+        for data, frames in _batches(_Buffer(stream, name), name, batch_rows, parts):
+            records = decode_frames(data, frames, source=name, first_row=row)
+            seen = _alike(records, seen, name, row)
+            row += len(records)
+            yield seen
+
+
+def _name(source: Any) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "stream"
+
+
+def _opened(source: Any, name: str) -> AbstractContextManager[Any]:
+    if not isinstance(source, str | os.PathLike):
+        return nullcontext(source)
+    uri = storage.normal(name)
+    if not uri.startswith("file://"):
+        return closing(storage.open_input(uri))
+    try:
+        stream = Path(uri.removeprefix("file://")).open("rb", buffering=0)
+    except FileNotFoundError:
+        raise MissingFileError("read", name, "check the path, or run the stage before") from None
+    _widen(stream.fileno())
+    return stream
+
+
+def _widen(descriptor: int) -> None:
+    """Give a FIFO a buffer of one chunk, so that reader and writer take turns less often."""
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return
+    try:
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return  # not Linux, or the user's pipes have no room left: slower, not wrong
+
+
+def _alike(records: Records, before: Records | None, name: str, row: int) -> Records:
+    """Return the batch in the form of the one before it."""
+    if before is None:
+        return records
+    if records.width != before.width:
+        raise DataError(
+            f"{name}: record {row} has {records.width} features, the {row} before it have {before.width}"
+        )
+    shapes = [None if batch.labels is None else batch.labels.shape[1:] for batch in (records, before)]
+    if shapes[0] != shapes[1]:
+        words = [_labelled(batch) for batch in (records, before)]
+        raise DataError(f"{name}: record {row} has {words[0]}, the {row} before it have {words[1]}")
+    if before.layout == "sparse" and records.layout == "dense":
+        from scipy.sparse import csr_array
+
+        return Records(features=csr_array(records.features), labels=records.labels)
+    return records
+
+
+def _labelled(batch: Records) -> str:
+    if batch.labels is None:
+        return "no label"
+    return "a label" if batch.labels.ndim == 1 else f"{batch.labels.shape[1]} labels"
+
+
+class _Buffer:
+    """The bytes of a stream that no batch has taken yet.
+
+    Attributes:
+        base: Where ``data`` begins in the stream, bytes.
+    """
+
+    def __init__(self, stream: Any, name: str) -> None:
+        self.base = 0
+        self._name, self._stream = name, stream
+        self._readinto = getattr(stream, "readinto", None)
+        self._space = np.empty(2 * CHUNK_BYTES, np.uint8)
+        self._begin = self._end = 0
+
+    @property
+    def data(self) -> Any:
+        """The bytes, uint8 (n,); changed by ``fill``."""
+        return self._space[self._begin : self._end]
+
+    def drop(self, size_bytes: int) -> None:
+        """Forget the first bytes."""
+        self._begin += size_bytes
+        self.base += size_bytes
+
+    def fill(self) -> bool:
+        """Append what one read of the stream gives; return whether it gave any."""
+        if self._space.size - self._end < CHUNK_BYTES:
+            self._make_room()
+        into = memoryview(self._space)[self._end : self._end + CHUNK_BYTES]
+        if self._readinto is not None:
+            count = self._readinto(into)
+        elif (chunk := self._stream.read(CHUNK_BYTES)) is None:
+            count = None
+        else:
+            count = len(chunk)
+            into[:count] = chunk
+        if count is None:
+            raise InputError(f"{self._name}: the stream does not block, expected one that waits for data")
+        self._end += count
+        return bool(count)
+
+    def _make_room(self) -> None:
+        """Move the bytes to the start, into a larger array if they fill most of this one."""
+        held = self._end - self._begin
+        space = self._space
+        if held + CHUNK_BYTES > space.size:
+            self._space = np.empty(held + held // 2 + 2 * CHUNK_BYTES, np.uint8)
+        self._space[:held] = space[self._begin : self._end]
+        self._begin, self._end = 0, held
+
+
+def _batches(
+    buffer: _Buffer, name: str, batch_rows: int, parts: Parts
+) -> Iterator[tuple[Any, Frames]]:
+    """Yield bytes and the frames of one batch in them; valid until the next is asked for."""
+    known: list[Frames] = []
+    rows = scanned = 0
+    more = True
+    while more:
+        more = buffer.fill()
+        found = find_frames(buffer.data[scanned:], source=name, base=buffer.base + scanned, whole=not more)
+        known.append(_moved(found, scanned))
+        scanned += found.stop
+        rows += _whole_records(found)
+        while rows >= batch_rows or (rows and not more):
+            frames = _together(known)
+            ends = np.flatnonzero((frames.flags == 0) | (frames.flags == 3))
+            taken = int(ends[min(rows, batch_rows) - 1]) + 1
+            batch, rest = frames.between(0, taken), frames.between(taken, frames.starts.size)
+            stop = int(rest.offsets[0]) - buffer.base if rest.starts.size else scanned
+            yield join_parts(buffer.data, batch, source=name, parts=parts)
+            buffer.drop(stop)
+            scanned -= stop
+            known = [_moved(rest, -stop)]
+            rows -= min(rows, batch_rows)
+    if known and (rest := _together(known)).starts.size:
+        join_parts(buffer.data, rest, source=name, parts=parts)
+
+
+def _whole_records(frames: Frames) -> int:
+    return int(np.count_nonzero((frames.flags == 0) | (frames.flags == 3)))
+
+
+def _moved(frames: Frames, by: int) -> Frames:
+    return Frames(
+        starts=frames.starts + by,
+        lengths=frames.lengths,
+        flags=frames.flags,
+        offsets=frames.offsets,
+        stop=frames.stop + by,
+    )
+
+
+def _together(known: list[Frames]) -> Frames:
+    if len(known) == 1:
+        return known[0]
+    return Frames(
+        starts=np.concatenate([frames.starts for frames in known]),
+        lengths=np.concatenate([frames.lengths for frames in known]),
+        flags=np.concatenate([frames.flags for frames in known]),
+        offsets=np.concatenate([frames.offsets for frames in known]),
+        stop=known[-1].stop,
+    )

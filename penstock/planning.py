@@ -152,7 +152,8 @@ def _wrong_labels(
     """Return what is found instead of labels, in words; None when all of them are valid."""
     allowed = set(range(len(rule.classes or ()))) if rule.numeric else rule.names().to_pylist()
     if rule.task == "regression":
-        wrong = {v: n for v, n in found.items() if abs(float(v)) > np.finfo(np.float32).max}
+        largest = float(np.finfo(np.float32).max)
+        wrong = {v: n for v, n in found.items() if abs(float(v)) > largest}
     elif not state.distinct_is_exact:
         return f"the train split has about {state.distinct:,} distinct values"
     else:
@@ -160,7 +161,7 @@ def _wrong_labels(
     if not wrong:
         return None
     most = sorted(wrong.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{_shown(value)} ({rows:,} rows)" for value, rows in most[:SHOWN])
+    shown = ", ".join(f"{_shown(value)} ({rows:,}x)" for value, rows in most[:SHOWN])
     return (
         f"{sum(wrong.values()):,} of {state.rows:,} rows of the train split hold {shown}"
         f"{f' and {len(wrong) - SHOWN:,} more values' if len(wrong) > SHOWN else ''}"

@@ -97,7 +97,9 @@ def predict(
     train = placed.filter(placed["split"] == "train").select(*[f"`{name}`" for name in names])
     states = train.mapInArrow(collect, "state string").collect()
     if not states:
-        raise DataError("merge keeps no row for the train split\n  check merge.where and the sources")
+        raise DataError(
+            "merge keeps no row for the train split\n  check merge.where and the sources"
+        )
     statistics = merge([Statistics.from_json(row["state"]) for row in states]).trimmed()
     return counts, planning.build_plan(statistics, spec, fitted_on={"rows": counts["train"]})
 
@@ -111,12 +113,12 @@ def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def _show_sources(console: Console, tables: Mapping[str, Source]) -> None:
-    shown = _table("sources (* inferred)", "source", "files", "MB", "columns", right=("files", "MB"))
+    shown = _table(
+        "sources (* inferred)", "source", "files", "MB", "columns", right=("files", "MB")
+    )
     for name, table in tables.items():
         marked = (f"{c} {kind}{'*' * (c in table.inferred)}" for c, kind in table.types.items())
-        shown.add_row(
-            name, f"{table.files:,}", f"{table.size_bytes / 1e6:,.1f}", ", ".join(marked)
-        )
+        shown.add_row(name, f"{table.files:,}", f"{table.size_bytes / 1e6:,.1f}", ", ".join(marked))
     console.print(shown, "")
     for table in tables.values():
         for note in table.notes:
@@ -146,7 +148,9 @@ def _show_features(console: Console, plan: FeaturePlan) -> None:
 def _show_dataset(
     console: Console, spec: Spec, counts: Mapping[str, int], plan: FeaturePlan
 ) -> None:
-    title = f"dataset: {plan.width:,} columns, {plan.layout}, about {plan.row_bytes:,.0f} bytes a row"
+    title = (
+        f"dataset: {plan.width:,} columns, {plan.layout}, about {plan.row_bytes:,.0f} bytes a row"
+    )
     shown = _table(title, "split", "rows", "MB, about", right=("rows", "MB, about"))
     for split, rows in counts.items():
         shown.add_row(split, f"{rows:,}", f"{rows * plan.row_bytes / 1e6:,.1f}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = Fals
         PenstockError: As the first failing stage says. After a failed gate the report still runs.
     """
     workspace = Workspace(root=root, file=specfile.load(spec))
+    _terminate_as_ctrl_c()
     screen = Screen(Console(stderr=True))
     outcomes: list[stages.Outcome] = []
     failed: GateError | None = None
@@ -59,6 +62,12 @@ def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = Fals
         raise failed
 
 
+def _terminate_as_ctrl_c() -> None:
+    """Let SIGTERM (YARN, a shell's kill) unwind as Ctrl-C does, so that containers are ended."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _one(name: str, context: stages.Context, screen: Screen, *, force: bool) -> stages.Outcome:
     with screen.stage(name):
         return stages.run(name, context, force=force)
@@ -84,7 +93,9 @@ def job(stage: str, doc: str | None, argv: Sequence[str]) -> int:
         prog=f"{stage}.py", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--spec", required=True, help="a pipeline.yaml: path or URI")
-    parser.add_argument("--root", default=".", help="folder or s3:// URI that holds raw/ (default: .)")
+    parser.add_argument(
+        "--root", default=".", help="folder or s3:// URI that holds raw/ (default: .)"
+    )
     parser.add_argument("--force", action="store_true", help="run even when nothing has changed")
     options = parser.parse_args(argv)
     try:

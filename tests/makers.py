@@ -42,7 +42,9 @@ def write_json(path: Path, rows: list[dict[str, Any]]) -> Path:
 def shop(root: Path, *, orders: list[str] | None = None, customers: Any = None) -> Path:
     """Write a lake of orders (CSV) and customers (JSON Lines) below ``root``/raw."""
     write_lines(root / "raw" / "orders" / "orders.csv", ORDERS if orders is None else orders)
-    write_json(root / "raw" / "customers" / "c.jsonl", CUSTOMERS if customers is None else customers)
+    write_json(
+        root / "raw" / "customers" / "c.jsonl", CUSTOMERS if customers is None else customers
+    )
     return root
 
 

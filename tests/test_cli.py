@@ -16,11 +16,27 @@ ENVIRONMENT = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
 
 def run(*arguments, **options):
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=120, **options
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=120,
+        **options,
     )
 
 
-VERBS = ("run", "merge", "fit", "convert", "train", "evaluate", "report", "plan", "schema", "dataset")
+VERBS = (
+    "run",
+    "merge",
+    "fit",
+    "convert",
+    "train",
+    "evaluate",
+    "report",
+    "plan",
+    "schema",
+    "dataset",
+)
 
 
 def test_help_names_every_verb_and_exit_code():
@@ -106,5 +122,3 @@ def test_jobs_are_short_and_do_nothing_when_imported():
     assert [job.stem for job in jobs] == ["convert", "evaluate", "fit", "merge", "report", "train"]
     assert max(len(job.read_text().splitlines()) for job in jobs) <= 40
     assert not Path("jobs/__init__.py").exists()
-
-

@@ -8,7 +8,13 @@ from makers import CUSTOMERS, ORDERS, shop, shop_spec, spec_of
 
 from penstock import storage
 from penstock.curated import open_curated
-from penstock.errors import DuplicateKeyError, EmptyTableError, InputError, MissingColumnsError, SchemaMismatchError
+from penstock.errors import (
+    DuplicateKeyError,
+    EmptyTableError,
+    InputError,
+    MissingColumnsError,
+    SchemaMismatchError,
+)
 from penstock.merge import merge
 
 
@@ -163,7 +169,9 @@ def test_derive_where_and_drop(spark, tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_a_merge_that_does_not_fit_says_so_and_leaves_no_table(spark, tmp_path, change, error, message):
+def test_a_merge_that_does_not_fit_says_so_and_leaves_no_table(
+    spark, tmp_path, change, error, message
+):
     body = shop_spec()
     body["merge"] |= change
     if "joins" in change:
@@ -177,7 +185,13 @@ def test_a_merge_that_does_not_fit_says_so_and_leaves_no_table(spark, tmp_path, 
 
 
 def lake_of(root, count):
-    lines = [ORDERS[0], *[f"{i},2024-01-01,c{i % 5},{i % 17}.5,{'true' if i % 3 else 'false'}" for i in range(count)]]
+    lines = [
+        ORDERS[0],
+        *[
+            f"{i},2024-01-01,c{i % 5},{i % 17}.5,{'true' if i % 3 else 'false'}"
+            for i in range(count)
+        ],
+    ]
     return shop(root, orders=lines)
 
 
@@ -204,7 +218,7 @@ def test_the_same_input_gives_the_same_files_in_the_same_order(spark, tmp_path):
     assert digests(one.curated) == digests(other.curated)
     assert one.curated.digest == other.curated.digest
     assert len(one.curated.of("train")) == 4
-    assert [row for row, in rows(one.curated, "id")] == list(range(400))
+    assert [row for (row,) in rows(one.curated, "id")] == list(range(400))
 
 
 def test_a_changed_cell_changes_the_digest(spark, tmp_path):

@@ -65,7 +65,9 @@ def test_windows_line_ends_marks_and_quotes(spark, tmp_path):
 
 
 def test_json_keys_of_all_rows_are_columns(spark, tmp_path):
-    write_json(tmp_path / "t.jsonl", [{"id": 1, "x": 2.5}, {"id": 2, "y": "é"}, {"id": 3, "x": None}])
+    write_json(
+        tmp_path / "t.jsonl", [{"id": 1, "x": 2.5}, {"id": 2, "y": "é"}, {"id": 3, "x": None}]
+    )
 
     table = read(spark, tmp_path, format="json")
 
@@ -85,9 +87,21 @@ def test_a_column_that_is_nearly_numeric_is_noted(spark, tmp_path):
 
 
 def test_malformed_rows_are_kept_with_file_line_and_reason(spark, tmp_path):
-    lines = ["id,n", "1,2", "2,two", "3", "", "4,5,6", '5,"x', "2,two", *[f"{i},1" for i in range(6, 40)]]
+    lines = [
+        "id,n",
+        "1,2",
+        "2,two",
+        "3",
+        "",
+        "4,5,6",
+        '5,"x',
+        "2,two",
+        *[f"{i},1" for i in range(6, 40)],
+    ]
     write_lines(tmp_path / "in" / "t.csv", lines)
-    source = Source(path="t", format="csv", columns={"id": "int", "n": "int"}, max_malformed_share=0.2)
+    source = Source(
+        path="t", format="csv", columns={"id": "int", "n": "int"}, max_malformed_share=0.2
+    )
     table = sources.read(spark, "t", source, str(tmp_path / "in"))
 
     counts = quarantine.check(table, source, str(tmp_path / "q"))

@@ -103,8 +103,14 @@ def test_each_problem_is_worded_whole(found, put, problem):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "p.yaml: 1 problem\n  file: found no keys, expected a mapping such as 'name: flights'"),
-        ("a: [1", "p.yaml: 1 problem\n  line 1: not YAML: expected ',' or ']', but got '<stream end>'"),
+        (
+            "",
+            "p.yaml: 1 problem\n  file: found no keys, expected a mapping such as 'name: flights'",
+        ),
+        (
+            "a: [1",
+            "p.yaml: 1 problem\n  line 1: not YAML: expected ',' or ']', but got '<stream end>'",
+        ),
     ],
 )
 def test_what_is_no_mapping_is_refused(text, message):

@@ -96,6 +96,8 @@ def decode(
         raise InputError(f"{source}: the buffer is not contiguous, expected one run of bytes")
     data = np.frombuffer(view, np.uint8)
     frames = find_frames(data, source=source)
+    if frames.error is not None:
+        raise frames.error
     data, frames = join_parts(data, frames, source=source, parts=parts)
     return decode_frames(data, frames, source=source)
 

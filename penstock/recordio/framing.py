@@ -18,7 +18,7 @@ before it ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -60,6 +60,7 @@ class Frames:
         flags: int64 (n,), part flags.
         offsets: int64 (n,), where each frame begins, counted from the start of the stream.
         stop: Where the last of them ends, padding included.
+        error: What is wrong with the bytes behind them; None when they are, or may become, good.
     """
 
     starts: Indices
@@ -67,15 +68,16 @@ class Frames:
     flags: Indices
     offsets: Indices
     stop: int
+    error: CorruptRecordError | None = None
 
     def between(self, first: int, last: int) -> Frames:
-        """Return frames ``first`` to ``last`` (exclusive)."""
-        return Frames(
+        """Return frames ``first`` to ``last`` (exclusive); ``stop`` and ``error`` are kept."""
+        return replace(
+            self,
             starts=self.starts[first:last],
             lengths=self.lengths[first:last],
             flags=self.flags[first:last],
             offsets=self.offsets[first:last],
-            stop=self.stop,
         )
 
 
@@ -106,27 +108,33 @@ def find_frames(data: Bytes, *, source: str, base: int = 0, whole: bool = True) 
         base: Where ``data`` begins in that source, bytes.
         whole: Whether the source ends with ``data``; if so a frame that is cut is an error.
 
-    Raises:
-        CorruptRecordError: Wrong magic, padding that is not zero, or a cut frame.
+    Returns:
+        All good frames, and as their ``error`` the wrong magic, the padding that is not zero or
+        the cut that follows them: a reader may hand out what came before.
     """
-    begins, lengths = _equal_run(data)
-    stop = int(begins[-1]) + HEADER_BYTES + padded(int(lengths[-1])) if begins.size else 0
+    begins, headers = _equal_run(data)
+    stop = _end(begins, headers)
     if _holds_frame(data, stop):
-        more, more_lengths = _chain(data, stop)
-        begins, lengths = np.concatenate([begins, more]), np.concatenate([lengths, more_lengths])
-        stop = int(begins[-1]) + HEADER_BYTES + padded(int(lengths[-1]) & MAX_PAYLOAD_BYTES)
-    flags = lengths >> 29
-    lengths = lengths & MAX_PAYLOAD_BYTES
+        more, more_headers = _chain(data, stop)
+        begins, headers = np.concatenate([begins, more]), np.concatenate([headers, more_headers])
+        stop = _end(begins, headers)
     frames = Frames(
         starts=begins + HEADER_BYTES,
-        lengths=lengths,
-        flags=flags,
+        lengths=headers & MAX_PAYLOAD_BYTES,
+        flags=headers >> 29,
         offsets=begins + base,
         stop=stop,
     )
-    _check_padding(data, frames, source)
-    _check_tail(data, frames, source, base, whole)
-    return frames
+    if (bad := _bad_padding(data, frames)) is not None:
+        return _until_padding(data, frames, bad, source)
+    return replace(frames, error=_tail_error(data, frames, source, base, whole=whole))
+
+
+def _end(begins: Indices, headers: Indices) -> int:
+    """Return where the last of some frames ends."""
+    if not begins.size:
+        return 0
+    return int(begins[-1]) + HEADER_BYTES + padded(int(headers[-1]) & MAX_PAYLOAD_BYTES)
 
 
 def _word(data: Bytes, at: int) -> int:
@@ -180,22 +188,31 @@ def _chain(data: Bytes, at: int) -> tuple[Indices, Indices]:
     return hits[:complete] * 4 + at, headers[:complete]
 
 
-def _check_padding(data: Bytes, frames: Frames, source: str) -> None:
-    if not frames.starts.size:
-        return
-    words = data[: frames.stop].view("<u4")
+def _bad_padding(data: Bytes, frames: Frames) -> int | None:
+    """Return the first frame whose padding is not zero."""
     size = -frames.lengths & 3
+    if not size.any():
+        return None
+    words = data[: frames.stop].view("<u4")
     last = (frames.starts + frames.lengths + size >> 2) - 1
-    if not size.any() or not (bad := words[last] & _PADDING[size]).any():
-        return
-    row = int(np.flatnonzero(bad)[0])
-    end = int(frames.starts[row] + frames.lengths[row])
-    found = data[end : end + int(size[row])]
-    at = int(frames.offsets[row]) + HEADER_BYTES + int(frames.lengths[row])
-    raise CorruptRecordError(source, at, f"padding is {found.tobytes().hex()}, expected zeros")
+    bad = words[last] & _PADDING[size]
+    return int(np.flatnonzero(bad)[0]) if bad.any() else None
 
 
-def _check_tail(data: Bytes, frames: Frames, source: str, base: int, whole: bool) -> None:  # noqa: FBT001
+def _until_padding(data: Bytes, frames: Frames, row: int, source: str) -> Frames:
+    length = int(frames.lengths[row])
+    end = int(frames.starts[row]) + length
+    found = data[end : end - length + padded(length)].tobytes().hex()
+    at = int(frames.offsets[row]) + HEADER_BYTES + length
+    error = CorruptRecordError(source, at, f"padding is {found}, expected zeros")
+    stop = int(frames.starts[row]) - HEADER_BYTES
+    return replace(frames.between(0, row), stop=stop, error=error)
+
+
+def _tail_error(
+    data: Bytes, frames: Frames, source: str, base: int, *, whole: bool
+) -> CorruptRecordError | None:
+    """Return what is wrong with the bytes behind the last complete frame."""
     at, left = frames.stop, data.size - frames.stop
     if left >= 4 and (magic := _word(data, at)) != MAGIC:
         problem = f"magic is {magic:#010x}, expected {MAGIC:#010x}"
@@ -204,16 +221,15 @@ def _check_tail(data: Bytes, frames: Frames, source: str, base: int, whole: bool
                 f"; the frame before begins at byte {frames.offsets[-1]} "
                 f"and has a payload of {frames.lengths[-1]} bytes"
             )
-        raise CorruptRecordError(source, base + at, problem)
-    if not left or not whole:
-        return
-    if left < HEADER_BYTES:
+    elif not left or not whole:
+        return None
+    elif left < HEADER_BYTES:
         noun = "byte" if left == 1 else "bytes"
         problem = f"cut off: {left} {noun} left, a frame header has {HEADER_BYTES}"
     else:
         needs = HEADER_BYTES + padded(_word(data, at + 4) & MAX_PAYLOAD_BYTES)
         problem = f"cut off: the frame has {needs} bytes, {left} are left"
-    raise CorruptRecordError(source, base + at, problem)
+    return CorruptRecordError(source, base + at, problem)
 
 
 def join_parts(

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -193,14 +194,14 @@ def _batches(
     more = True
     while more:
         more = buffer.fill()
-        found = find_frames(buffer.data[scanned:], source=name, base=buffer.base + scanned, whole=not more)
+        base = buffer.base + scanned
+        found = find_frames(buffer.data[scanned:], source=name, base=base, whole=not more)
         known.append(_moved(found, scanned))
         scanned += found.stop
-        rows += _whole_records(found)
-        while rows >= batch_rows or (rows and not more):
+        rows += _ends(found).size
+        while rows >= batch_rows or (rows and not more and found.error is None):
             frames = _together(known)
-            ends = np.flatnonzero((frames.flags == 0) | (frames.flags == 3))
-            taken = int(ends[min(rows, batch_rows) - 1]) + 1
+            taken = int(_ends(frames)[min(rows, batch_rows) - 1]) + 1
             batch, rest = frames.between(0, taken), frames.between(taken, frames.starts.size)
             stop = int(rest.offsets[0]) - buffer.base if rest.starts.size else scanned
             yield join_parts(buffer.data, batch, source=name, parts=parts)
@@ -208,31 +209,31 @@ def _batches(
             scanned -= stop
             known = [_moved(rest, -stop)]
             rows -= min(rows, batch_rows)
-    if known and (rest := _together(known)).starts.size:
-        join_parts(buffer.data, rest, source=name, parts=parts)
+        if parts == "refuse":
+            join_parts(buffer.data, found, source=name, parts=parts)
+        elif not more:
+            whole = found.error is None
+            join_parts(buffer.data, _together(known), source=name, parts=parts, whole=whole)
+        if found.error is not None:
+            raise found.error
 
 
-def _whole_records(frames: Frames) -> int:
-    return int(np.count_nonzero((frames.flags == 0) | (frames.flags == 3)))
+def _ends(frames: Frames) -> Any:
+    """Return the frames with which a record ends: whole ones and last parts."""
+    return np.flatnonzero((frames.flags == 0) | (frames.flags == 3))
 
 
 def _moved(frames: Frames, by: int) -> Frames:
-    return Frames(
-        starts=frames.starts + by,
-        lengths=frames.lengths,
-        flags=frames.flags,
-        offsets=frames.offsets,
-        stop=frames.stop + by,
-    )
+    return replace(frames, starts=frames.starts + by, stop=frames.stop + by)
 
 
 def _together(known: list[Frames]) -> Frames:
     if len(known) == 1:
         return known[0]
-    return Frames(
+    return replace(
+        known[-1],
         starts=np.concatenate([frames.starts for frames in known]),
         lengths=np.concatenate([frames.lengths for frames in known]),
         flags=np.concatenate([frames.flags for frames in known]),
         offsets=np.concatenate([frames.offsets for frames in known]),
-        stop=known[-1].stop,
     )

@@ -1,6 +1,8 @@
 """Curated table x plan -> RecordIO shards, and a manifest per split, written last.
 
     spark-submit jobs/convert.py --spec examples/flights/pipeline.yaml --root .
+
+Exit codes: 0 done, 2 spec or flags, 3 data, 4 a job or container failed, 6 a gate failed.
 """
 
 import sys

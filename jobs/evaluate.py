@@ -1,6 +1,8 @@
 """Models x test split -> metrics.json, and the gates of the spec.
 
     spark-submit jobs/evaluate.py --spec examples/flights/pipeline.yaml --root .
+
+Exit codes: 0 done, 2 spec or flags, 3 data, 4 a job or container failed, 6 a gate failed.
 """
 
 import sys

@@ -1,6 +1,8 @@
 """Curated train split -> plan.json: imputation and encoding of every column, in one scan.
 
     spark-submit jobs/fit.py --spec examples/flights/pipeline.yaml --root .
+
+Exit codes: 0 done, 2 spec or flags, 3 data, 4 a job or container failed, 6 a gate failed.
 """
 
 import sys

@@ -1,6 +1,8 @@
 """Raw tables -> curated: one row per key, split and shuffled by hash.
 
     spark-submit jobs/merge.py --spec examples/flights/pipeline.yaml --root .
+
+Exit codes: 0 done, 2 spec or flags, 3 data, 4 a job or container failed, 6 a gate failed.
 """
 
 import sys

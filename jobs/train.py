@@ -1,6 +1,8 @@
 """Datasets -> models: each algorithm's container program, fed through FIFOs.
 
     spark-submit jobs/train.py --spec examples/flights/pipeline.yaml --root .
+
+Exit codes: 0 done, 2 spec or flags, 3 data, 4 a job or container failed, 6 a gate failed.
 """
 
 import sys

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,17 @@ from penstock.statistics import Collector, Statistics, merge
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Fitted", "check", "fit"]
+__all__ = ["Fitted", "check", "collect", "fit", "wanted_states"]
 
 BATCH_ROWS = 65_536
 TASK_CELLS = 2**22
 MIN_TASK_ROWS = 16_384
 FEW_TASKS = 8
 MAX_TASKS = 1024
-PROFILE_CATEGORIES = 4096  # of columns that are only profiled
+FEATURE_CATEGORIES = (
+    131_072  # values counted exactly: past max_width, so that a refusal can say how many
+)
+OTHER_CATEGORIES = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +84,8 @@ def fit(session: SparkSession, curated: Curated, spec: Spec) -> Fitted:
         DataError: The train split's values break what the spec asks of them.
     """
     label = check(curated, spec)
-    wanted = _wanted(curated, spec, label)
-    statistics = _collect(session, curated, wanted, label)
+    wanted = wanted_states(curated, spec, label)
+    statistics = _scan(session, curated, wanted, label)
     fitted_on = {"curated": curated.digest, "split": "train", "rows": statistics.rows}
     plan = build_plan(statistics, spec, fitted_on=fitted_on)
     return Fitted(
@@ -187,40 +190,47 @@ def _label_problems(spec: Spec, kind: str | None) -> Iterator[PenstockError]:
     yield SchemaMismatchError("curated", column, kind, "a number or boolean", remedy)
 
 
-def _wanted(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted]:
-    """Return what to collect of every column of the table."""
-    kinds = {column: rule.kind for column, rule in features(spec)}
+def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted]:
+    """Return what to collect of every column: features and label by use, others by type."""
+    kinds: dict[str, str] = {column: rule.kind for column, rule in features(spec)}
     kinds[label.column] = "numeric" if label.numeric else "categorical"
+    chosen = {column for column, rule in features(spec) if rule.kind == "categorical"}
     by_family = {"number": "numeric", "boolean": "categorical", "string": "categorical"}
-    caps = {
-        column: {} if column != label.column else {"cap": PROFILE_CATEGORIES} for column in kinds
-    }
     return [
         Wanted(
             name=name,
             type=kind,
             kind=kinds.get(name, by_family.get(family(kind), "other")),  # type: ignore[arg-type]
-            **caps.get(name, {"cap": PROFILE_CATEGORIES}),
+            cap=FEATURE_CATEGORIES if name in chosen else OTHER_CATEGORIES,
         )
         for name, kind in curated.columns
     ]
 
 
-def _collect(
+def collect(batches: Iterable[Any], wanted: Sequence[Wanted], label: LabelRule) -> Statistics:
+    """Return the statistics of pyarrow RecordBatches that have the wanted columns and the label.
+
+    Memory is a batch and the states.
+    """
+    # Class numbers of more than two classes have no meaningful mean.
+    number = label.task != "multiclass"
+    collector = Collector(wanted, label=label.column if number else None)
+    for batch in batches:
+        values = label.values(batch.column(label.column))[0] if number else None
+        collector.add(batch, values)
+    return collector.finish()
+
+
+def _scan(
     session: SparkSession, curated: Curated, wanted: Sequence[Wanted], label: LabelRule
 ) -> Statistics:
     """Return the statistics of the train split. Runs exactly one Spark job."""
     from penstock.spark import map_tasks
 
-    # Class numbers of more than two classes have no meaningful mean.
-    number = label.task != "multiclass"
+    names = [each.name for each in wanted]
 
     def run(rows: RowRange, _attempt: int) -> Statistics:
-        collector = Collector(wanted, label=label.column if number else None)
-        for batch in rows.batches([w.name for w in wanted], batch_rows=BATCH_ROWS):
-            values = label.values(batch.column(label.column))[0] if number else None
-            collector.add(batch, values)
-        return collector.finish()
+        return collect(rows.batches(names, batch_rows=BATCH_ROWS), wanted, label)
 
     parts = _parts(curated.rows("train"), len(wanted))
     ranges = row_ranges(curated, "train", parts)

@@ -20,7 +20,7 @@ class Fill:
     """What replaces a missing cell of one column.
 
     Attributes:
-        impute: The rule, as the spec names it.
+        rule: As the spec names it.
         value: The replacement; None where the rule is ``refuse``.
         learned: How the value came about, for people.
         missing_rows: Of the train split.
@@ -28,7 +28,7 @@ class Fill:
         indicator: Whether a column of 0 and 1 says where cells were missing.
     """
 
-    impute: str
+    rule: str
     value: float | str | None
     learned: str
     missing_rows: int
@@ -105,7 +105,7 @@ def _fill(
     learned: str,
 ) -> Fill:
     return Fill(
-        impute=rule.impute,
+        rule=rule.impute,
         value=value,
         learned=learned,
         missing_rows=state.missing,

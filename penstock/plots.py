@@ -47,6 +47,7 @@ VARIABLES = {
     HEAT: "var(--s1)",
     **{colour: f"var(--s{index})" for index, colour in enumerate(COLOURS, 1)},
 }
+FEWEST_RECALL = 0.005
 SIZE_IN = (6.0, 4.2)
 SETTINGS: Mapping[str, Any] = {
     "svg.fonttype": "none",
@@ -154,11 +155,16 @@ def roc(curves: Sequence[Mapping[str, Sequence[float]]], *, key: str, label: str
 def precision_recall(
     curves: Sequence[Mapping[str, Sequence[float]]], *, base_rate: float, key: str, label: str
 ) -> Markup:
-    """Return precision over recall, ``{"recall", "precision"}`` each, and the base rate as a line."""
+    """Return precision over recall, ``{"recall", "precision"}`` each, and the base rate as a line.
+
+    Points below a recall of 0.005 are left out: the precision of a handful of rows is noise.
+    """
     with _figure() as (figure, axes):
         axes.axhline(base_rate, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         for index, curve in enumerate(curves):
-            axes.plot(curve["recall"], curve["precision"], **_style(index))
+            points = list(zip(curve["recall"], curve["precision"], strict=True))
+            shown = [point for point in points if point[0] >= FEWEST_RECALL] or points
+            axes.plot(*zip(*shown, strict=True), **_style(index))
         _square(axes, "recall", "precision")
         axes.text(0.02, base_rate + 0.015, f"base rate {base_rate:.3f}", fontsize=11, va="bottom")
         return _finished(figure, key, label)

@@ -187,21 +187,22 @@ def _metric(value: float | None) -> str:
         return "–"
     size = abs(value)
     decimals = 4 if size < 10 else 2 if size < 100 else 1 if size < 10_000 else 0
-    small = 0 < size < 1e-4
+    small = 0 < size < 5e-5
     return (f"{value:.2e}" if small else f"{value:,.{decimals}f}").replace("-", MINUS)
 
 
 def _short_number(value: float | None) -> str:
     """Return any number in little room.
 
-    >>> _short_number(4983.0), _short_number(0.037512), _short_number(1.5e9)
-    ('4,983', '0.0375', '1.50e+09')
+    >>> _short_number(2013.0), _short_number(12500.0), _short_number(0.037512), _short_number(1.5e9)
+    ('2013', '12,500', '0.0375', '1.50e+09')
     """
     if value is None:
         return "–"
     whole = float(value).is_integer() and abs(value) < 1e7
     if whole or 1000 <= abs(value) < 1e7:
-        return f"{value:,.0f}".replace("-", MINUS)
+        # No separator in four digits: they may be years.
+        return f"{value:{',' if abs(value) >= 10_000 else ''}.0f}".replace("-", MINUS)
     return (f"{value:.3g}" if 1e-3 <= abs(value) < 1e7 else f"{value:.2e}").replace("-", MINUS)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "CategoryState",
     "ColumnState",
     "Family",
+    "Kind",
     "NumericState",
     "OtherState",
     "Wanted",

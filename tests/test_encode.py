@@ -17,7 +17,7 @@ from penstock.encode import LabelRule, Scaling, Where, check_type, lookup, one_h
 from penstock.errors import DataError, SchemaMismatchError
 from penstock.sketch import moments_of
 from penstock.spec import CategoricalFeatures
-from penstock.states import Wanted
+from penstock.states import CategoryState, Wanted
 from penstock.statistics import Collector
 
 CELLS = st.lists(st.sampled_from(["a", "b", "c", "ä", "", "dd"]), min_size=1, max_size=40)
@@ -28,6 +28,7 @@ def vocabulary(cells, fill="(missing)", cap=1000, **options):
     collector.add(pa.RecordBatch.from_pydict({"x": pa.array(cells, pa.string())}))
     rule = CategoricalFeatures.model_validate(categorical("x", **options))
     state = collector.finish().columns["x"]
+    assert isinstance(state, CategoryState)
     return one_hot(state, rule, fill=fill)
 
 

@@ -81,7 +81,7 @@ def test_latest_by_picks_one_row_per_key(spark, tmp_path):
 
     merged = run(spark, tmp_path, body)
 
-    cities = {id_: city for id_, city in rows(merged.curated, "id", "customers__city")}
+    cities = dict(rows(merged.curated, "id", "customers__city"))
     assert cities == {1: "new", 2: "only", 3: "new", 4: None, 5: None, 6: "only"}
     assert merged.record["joins"][0]["side_rows_superseded"] == 1
 

@@ -204,6 +204,7 @@ def test_curves_over_thresholds_and_calibration_count_the_rows_that_they_name():
         called = curve["threshold"][i] <= SCORES
         assert curve["recall"][i] == pytest.approx(LABELS[called].sum() / LABELS.sum())
         assert curve["precision"][i] == pytest.approx(LABELS[called].mean(dtype=float))
+    assert (curve["threshold"][-1] <= SCORES).sum() == 20
     bins = found["calibration"]
     assert sum(one["rows"] for one in bins) == N
     assert sum(one["rows"] * one["rate"] for one in bins) == pytest.approx(LABELS.sum())
@@ -250,6 +251,31 @@ def test_buckets_keep_the_order_and_bracket_their_scores(scores, bits):
     width = 2.0**-bits * np.minimum(given_scores, 1 - given_scores + 2.0**-24) * 2
     assert (given_scores - edges <= np.maximum(width, 2.0**-31)).all()
     assert ((edges >= 0.5) == (given_scores >= 0.5)).all()
+
+
+def test_the_bound_is_reached_when_a_bucket_hides_the_order():
+    near = np.array([0.3, np.nextafter(np.float32(0.3), np.float32(1))])
+
+    exact, rough = (binary(near, [0, 1], limit=limit).ranking.auc() for limit in (2, 1))
+
+    assert exact == (1.0, 0.0)
+    assert rough == (0.5, 0.5)
+
+
+def test_a_state_in_buckets_puts_the_other_into_buckets_too():
+    few, many = (
+        binary([0.7001], [1], limit=3),
+        binary([0.3, 0.30001, 0.30002, 0.30003], [0, 0, 1, 1], limit=3),
+    )
+    assert (few.ranking.bucketed, many.ranking.bucketed) == (False, True)
+
+    assert few.merged(many) == many.merged(few)
+    assert few.merged(many).ranking.bucketed
+    assert len(few.merged(many).ranking.scores) == 2
+
+
+def test_scores_below_the_smallest_edge_share_a_bucket():
+    assert binary([1e-12, 1e-20, 0.0], [0, 0, 1], limit=1).ranking.scores.tolist() == [0.0]
 
 
 def test_buckets_are_at_most_2_to_the_16():

@@ -141,8 +141,8 @@ def test_plan_json_is_readable_by_a_person():
         '  "task": "binary",\n'
         '  "label": {"column": "y", "type": "int64", "classes": [0, 1], "expected": "one of 0, 1"},\n'
         '  "width": 4,\n'
-        '  "layout": "sparse",\n'
-        '  "row_bytes": {"dense": 60, "sparse": 59.3},\n'
+        '  "layout": "dense",\n'
+        '  "row_bytes": {"dense": 60, "sparse": 61.5},\n'
         '  "fitted_on": {"curated": "d", "rows": 1},\n'
         '  "columns": [\n'
         "    {\n"
@@ -150,9 +150,9 @@ def test_plan_json_is_readable_by_a_person():
         '      "kind": "numeric",\n'
         '      "type": "double",\n'
         '      "outputs": {"first": 0, "count": 2},\n'
-        '      "missing": {"impute": "median", "value": 2.0, "learned": "median of 4 values", '
+        '      "missing": {"rule": "median", "value": 2.0, "learned": "median of 4 values", '
         '"missing_rows": 1, "missing_share": 0.2, "indicator": true},\n'
-        '      "scale": {"rule": "standard", "mean": 2.4000000000000004, "scale": 1.4966629547095764, '
+        '      "scale": {"rule": "standard", "mean": 2.4, "scale": 1.4966629547095764, '
         '"note": "of the imputed train split"}\n'
         "    },\n"
         "    {\n"
@@ -160,7 +160,7 @@ def test_plan_json_is_readable_by_a_person():
         '      "kind": "categorical",\n'
         '      "type": "string",\n'
         '      "outputs": {"first": 2, "count": 2},\n'
-        '      "missing": {"impute": "constant", "value": "(missing)", "learned": "given in the spec", '
+        '      "missing": {"rule": "constant", "value": "(missing)", "learned": "given in the spec", '
         '"missing_rows": 1, "missing_share": 0.2, "indicator": false},\n'
         '      "one_hot": {\n'
         '        "unknown": "rare",\n'

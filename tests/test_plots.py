@@ -97,6 +97,17 @@ def test_numbers_in_text_are_not_cut():
     assert "best: 2" in [text.strip() for text in Svg(FIGURES["lines"]("k")).texts]
 
 
+def test_the_first_few_rows_do_not_swing_the_precision():
+    noisy = {"recall": [0.0, 0.0001, 0.5, 1.0], "precision": [0.0, 1.0, 0.6, 0.25]}
+    quiet = {"recall": [0.5, 1.0], "precision": [0.6, 0.25]}
+
+    drawn = [
+        plots.precision_recall([c], base_rate=0.25, key="k", label="l") for c in (noisy, quiet)
+    ]
+
+    assert drawn[0] == drawn[1]
+
+
 def test_many_models_get_colours_and_dashes_that_differ():
     svg = str(plots.roc([CURVE] * 8, key="k", label="l"))
 

@@ -418,7 +418,7 @@ def test_the_profile_shows_every_column_with_its_missing_share_and_shape():
     assert [row[0] for row in rows[1:]] == [column["name"] for column in profile["columns"]]
     by_name = {row[0]: row for row in rows[1:]}
     assert by_name["weather__wind_gust"][2:6] == ["16.1 to 66.7", "77.5 %", "", "1,041"]
-    assert by_name["tailnum"][5:] == ["≈ 4,037", "string", "key"]
+    assert by_name["tailnum"][5:] == ["≈ 4,037", "string key"]
     sparks = [
         found
         for tag, found in PAGES["binary"].elements
@@ -533,6 +533,19 @@ def test_every_missing_part_is_explained_in_its_place():
         "The text of the spec was not given; the run ids above still cover it.",
     ):
         assert sentence in page.text
+
+
+def test_a_channel_of_files_and_notes_of_the_merge_are_shown():
+    training = training_of("xgboost", "logloss", 3, 2)
+    training["channels"] = {
+        "train": {"rows": None, "bytes": 158_000_000, "epochs": None, "mode": "File"}
+    }
+    merge = {**MERGE, "notes": ["flights: column 'x' is in 2 of 12 files"]}
+
+    page = Page(render(dataclasses.replace(BARE, training={"xgboost": training}, merge=merge)))
+
+    assert "xgboost, trained in 14.1 s; train: 158 MB in File mode" in page.text
+    assert "flights: column 'x' is in 2 of 12 files" in page.text
 
 
 PARTS = [field.name for field in dataclasses.fields(ReportInputs) if field.name != "spec"]

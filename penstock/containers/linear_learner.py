@@ -148,8 +148,8 @@ class Trainer:
         name = LOSSES[predictor][0] if values["loss"] == "auto" else values["loss"]
         self._loss: Loss = loss_named(name, values, self._unit)
         self._class_weights = _class_weights(values, census.class_rows)
-        outputs = len(census.class_rows) if predictor == "multiclass_classifier" else 1
-        start = _start(values, len(census.features.mean), outputs)
+        bias = _start_bias(values, census.class_rows, self._class_weights)
+        start = _start(values, len(census.features.mean), bias)
         self._now = Weights(
             weights=start.weights * (self._scaling.factor > 0)[:, None], bias=start.bias
         )
@@ -163,7 +163,10 @@ class Trainer:
         if self._rate == "auto":
             varying = int((self._scaling.factor > 0).sum())
             self._rate = automatic_rate(
-                values["optimizer"], self._steps * values["epochs"], varying
+                values["optimizer"],
+                steps=self._steps * values["epochs"],
+                varying=varying,
+                curvature=self._loss.curvature,
             )
         self._quality: dict[str, float] = {}
 
@@ -348,14 +351,27 @@ def _class_weights(values: Mapping[str, Any], rows: NDArray[np.int64]) -> NDArra
     return np.asarray(weights / mean, dtype=np.float32)
 
 
-def _start(values: Mapping[str, Any], width: int, outputs: int) -> Weights:
-    shape, random = (width, outputs), np.random.default_rng(0)
+def _start_bias(
+    values: Mapping[str, Any], rows: NDArray[np.int64], weights: NDArray[np.float32]
+) -> Array:
+    """Return the first bias (k,): by itself it predicts the (weighted) shares of the classes."""
+    outputs = len(rows) if values["predictor_type"] == "multiclass_classifier" else 1
+    if values["init_bias"] != "auto" or not values["use_bias"] or not len(rows):
+        return np.full(outputs, 0.0 if values["init_bias"] == "auto" else values["init_bias"])
+    # One row more of each class, so that an absent one has a logarithm.
+    logarithms = np.log((rows + 1) * (weights if len(weights) else 1.0))
+    base = logarithms[:1] if outputs == 1 else logarithms.mean()
+    return np.asarray(logarithms[-outputs:] - base, dtype=np.float64)
+
+
+def _start(values: Mapping[str, Any], width: int, bias: Array) -> Weights:
+    shape, random = (width, len(bias)), np.random.default_rng(0)
     weights = np.zeros(shape)
     if values["init_method"] == "uniform":
         weights = random.uniform(-values["init_scale"], values["init_scale"], shape)
     elif values["init_method"] == "normal":
         weights = random.normal(0.0, values["init_sigma"], shape)
-    return Weights(weights=weights, bias=np.full(outputs, values["init_bias"]))
+    return Weights(weights=weights, bias=bias)
 
 
 def main(argv: list[str]) -> int:

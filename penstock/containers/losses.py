@@ -25,6 +25,7 @@ class Loss:
         name: As the hyperparameter spells it.
         objective: As the log line spells it.
         degree: A label in units of s makes the loss s**degree larger; 0 for classes.
+        curvature: Second derivative along a margin, at most; 1 where it is a matter of kinks.
         value: (margins, labels) -> loss of each row, (n,).
         slope: (margins, labels) -> d loss / d margin, (n, k).
     """
@@ -32,6 +33,7 @@ class Loss:
     name: str
     objective: str
     degree: int
+    curvature: float
     value: Callable[[Array, Array], Array]
     slope: Callable[[Array, Array], Array]
 
@@ -69,6 +71,7 @@ def loss_named(name: str, values: Mapping[str, Any], unit: float) -> Loss:
             name=name,
             objective="binary_classification_cross_entropy",
             degree=0,
+            curvature=0.25,
             value=lambda margins, labels: np.logaddexp(0, margins[:, 0]) - labels * margins[:, 0],
             slope=lambda margins, labels: sigmoid(margins) - labels[:, None],
         )
@@ -77,6 +80,7 @@ def loss_named(name: str, values: Mapping[str, Any], unit: float) -> Loss:
             name=name,
             objective="multiclass_cross_entropy",
             degree=0,
+            curvature=0.5,
             value=_cross_entropy,
             slope=_cross_entropy_slope,
         )
@@ -138,6 +142,7 @@ def _regression(name: str, values: Mapping[str, Any], unit: float) -> Loss:
         name=name,
         objective=objective,
         degree=degree,
+        curvature=2.0 if name.endswith("squared_loss") else 1.0,
         value=lambda margins, labels: value(margins[:, 0] - labels),
         slope=lambda margins, labels: slope(margins - labels[:, None]),
     )

@@ -67,16 +67,17 @@ def optimizer_named(name: str, shape: tuple[int, ...], values: Mapping[str, Any]
     return Optimizer(shape, values, "adam" if name == "auto" else name)
 
 
-def automatic_rate(name: str, steps: int, varying: int) -> float:
+def automatic_rate(name: str, *, steps: int, varying: int, curvature: float) -> float:
     """Return the learning rate that ``auto`` stands for.
 
     Args:
         name: The optimizer.
         steps: Steps that all epochs together would make. Adaptive steps are about one rate long,
             so few steps must be longer to get anywhere.
-        varying: Features that are not constant; the largest curvature of scaled features is at
+        varying: Features that are not constant. The largest eigenvalue of scaled features is at
             most their number, which bounds a plain step.
+        curvature: Of the loss along a margin, at most.
     """
     if name == "sgd":
-        return min(0.5, 2.0 / max(varying, 1))
+        return min(0.5, 1 / (curvature * max(varying, 1)))
     return float(np.clip(0.6 / np.sqrt(max(steps, 1)), 0.005, 0.3))

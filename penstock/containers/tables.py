@@ -179,7 +179,10 @@ LINEAR_LEARNER = Table(
             name="init_sigma", kind="float", default=0.01, minimum=0,
             sentence="standard deviation of init_method normal",
         ),
-        Hyperparameter(name="init_bias", kind="float", default=0.0, sentence="first bias"),
+        Hyperparameter(
+            name="init_bias", kind="float", default="auto", auto=True,
+            sentence="first bias; auto is what predicts the classes' shares",
+        ),
         Hyperparameter(
             name="quantile", kind="float", default=0.5, above=0, below=1,
             sentence="quantile that quantile_loss predicts",

@@ -24,7 +24,7 @@ from penstock.containers.batches import Batch, Features, check_width, class_rows
 from penstock.containers.hyperparameters import check
 from penstock.containers.tables import XGBOOST, XGBOOST_OBJECTIVES
 from penstock.containers.xgboost_model import XGBoostModel, in_layout
-from penstock.errors import DataError
+from penstock.errors import DataError, ServiceError
 
 __all__ = ["main", "train"]
 
@@ -58,6 +58,7 @@ class Passes(xgboost.DataIter):
         self._job, self._channel, self._classes = job, job.channel(name), classes
         self.where = f"channel {name!r}"
         self._batches: Generator[Batch] | None = None
+        self._first = True  # whether the pass has given no batch yet
         self.width: int | None = like.width if like else None
         self.layout: str | None = like.layout if like else None
         super().__init__()
@@ -66,6 +67,7 @@ class Passes(xgboost.DataIter):
         """Begin the next pass: the channel's next epoch."""
         self.close()
         self._batches = self._channel.epoch(BATCH_ROWS)
+        self._first = True
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand one batch to XGBoost; return whether there was one."""
@@ -73,7 +75,12 @@ class Passes(xgboost.DataIter):
             raise contract.StopRequested
         batch = next(self._batches, None) if self._batches is not None else None
         if batch is None:
+            if self._first:
+                raise DataError(
+                    f"{self.where} has 0 rows, expected at least 1\n  check the split's shares"
+                )
             return False
+        self._first = False
         self.width = self.width or int(batch.features.shape[1])
         check_width(batch, self.width, self.where)
         class_rows_of(batch.labels, self._classes, self.where)
@@ -113,10 +120,20 @@ def train(job: contract.Job) -> None:
     Raises:
         InputError: Hyperparameters are wrong, or a channel is missing.
         DataError: The rows do not fit the hyperparameters.
+        ServiceError: XGBoost itself refuses something.
     """
+    try:
+        _train(job)
+    except xgboost.core.XGBoostError as error:
+        # Its text wraps the reason in a time, a source line and a stack of addresses.
+        reason = re.split(r"\n", str(error), maxsplit=1)[0].rpartition("Check failed: ")[2]
+        raise ServiceError(f"XGBoost refuses: {reason}") from error
+
+
+def _train(job: contract.Job) -> None:
     values = check(XGBOOST, job.hyperparameters)
     contract.log(f"hyperparameters: { {k: v for k, v in values.items() if v is not None} }")
-    threads = values["nthread"] or len(os.sched_getaffinity(0))
+    threads = values["nthread"] or _cores()
     try:
         with job.interruptible():
             matrices = _matrices(job, values, threads)
@@ -127,6 +144,12 @@ def train(job: contract.Job) -> None:
     rounds.fit(job)
     if rounds.done:
         rounds.model().save(job.model_dir)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _matrices(job: contract.Job, values: Mapping[str, Any], threads: int) -> Matrices:
@@ -154,14 +177,9 @@ def _matrices(job: contract.Job, values: Mapping[str, Any], threads: int) -> Mat
 
 def _matrix(passes: Passes, max_bin: int, threads: int, ref: Any) -> Any:
     try:
-        matrix = xgboost.QuantileDMatrix(passes, max_bin=max_bin, nthread=threads, ref=ref)
+        return xgboost.QuantileDMatrix(passes, max_bin=max_bin, nthread=threads, ref=ref)
     finally:
         passes.close()
-    if not matrix.num_row():
-        raise DataError(
-            f"{passes.where} has 0 rows, expected at least 1\n  check the split's shares"
-        )
-    return matrix
 
 
 class Rounds:

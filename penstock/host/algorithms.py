@@ -85,7 +85,7 @@ def _xgboost_definitions() -> Definitions:
     )
     # CloudWatch shows a tab as #011; both spellings of the separator are read.
     return tuple(
-        (f"{channel}:{score}", rf"^\[\d+\].*(?:\t|#011){channel}-{score}:(\S+)")
+        (f"{channel}:{score}", rf"^\[\d+\].*(?:\t|#011){channel}-{score}:([-+.\deE]+)")
         for channel in ("train", "validation")
         for score in scores
     )

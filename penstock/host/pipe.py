@@ -161,7 +161,7 @@ class Feeder:
         self._epochs += 1
         os.mkfifo(self._path(self._epochs))
         self._moved_at = time.monotonic()
-        with suppress(OSError):  # smaller pipes are slower, not wrong
+        with suppress(OSError, AttributeError):  # not Linux, or no room: slower, not wrong
             fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(target, False)
         for number, uri in enumerate(self._uris):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,11 @@ LINE_BYTES = 64 * 1024
 
 # A killed process is gone at once, but for one that the kernel holds in a dead disk's wait.
 KILL_DEADLINE_S = 10.0
+
+# Its killed children go a moment later. Where process 1 collects nobody, they stay as zombies, which
+# hold nothing: not worth a longer wait.
+ORPHANS_DEADLINE_S = 1.0
+ORPHANS_POLL_S = 0.002
 
 # A killed parent cleans nothing up. On Linux the kernel can kill the child with it, when the child
 # asks; setting that between fork and exec from Python is not safe in a process with threads, so a
@@ -144,11 +150,20 @@ class Process:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send SIGKILL to the whole group, and wait until the program is gone."""
+        """Send SIGKILL to the whole group, and wait until the program and its children are gone."""
         self._signal(signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(KILL_DEADLINE_S)
+            self._await_group()
             self._group_gone = True  # from now on its number may belong to others
+
+    def _await_group(self) -> None:
+        """Wait for the killed children; nobody but the system can collect them."""
+        deadline = time.monotonic() + ORPHANS_DEADLINE_S
+        with suppress(ProcessLookupError, PermissionError):
+            while not self._group_gone and time.monotonic() < deadline:
+                os.killpg(self._popen.pid, 0)
+                time.sleep(ORPHANS_POLL_S)
 
     def close(self) -> None:
         """Close the log and the output; the program must be dead."""

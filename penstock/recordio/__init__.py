@@ -14,8 +14,9 @@ The frames are drawn in ``framing``, the records in ``message``. Nothing loops o
 [[1.0, 2.0], [3.0, 4.0]]
 """
 
-from penstock.recordio.decode import Records, decode
-from penstock.recordio.encode import encode_dense, encode_sparse
+from penstock.recordio.dense import encode_dense
 from penstock.recordio.reader import read
+from penstock.recordio.records import Records, decode
+from penstock.recordio.sparse import encode_sparse
 
 __all__ = ["Records", "decode", "encode_dense", "encode_sparse", "read"]

@@ -197,7 +197,8 @@ def _equal(data: Bytes, at: Indices, pattern: bytes, mask: bytes) -> npt.NDArray
     else:
         for offset in range(size):
             different |= (data[at + offset] ^ np.uint8(pattern[offset])) & np.uint8(mask[offset])
-    return different == 0
+    same: npt.NDArray[np.bool_] = different == 0
+    return same
 
 
 def _varints(data: Bytes, at: Indices, size_bytes: int) -> Indices:

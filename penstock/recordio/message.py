@@ -14,7 +14,7 @@ Each line is a protobuf field: its tag byte, a length, then what is indented bel
 
 Canonical is what google.protobuf serialises: fields by number, shortest varints, nothing empty.
 Here records are handled one at a time: the slow and general way, for examples and for the odd
-record. ``encode`` and ``decode`` do the many.
+record. The other modules do the many.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def pieces(row: Row) -> list[Piece]:
     found = _entry(b"\x0a", row.features, label=False)
     if row.label is not None:
         label = _entry(b"\x12", row.label, label=True)
-        found += [replace(piece, what="fixed") if piece.what == "size" else piece for piece in label]
+        found += [
+            replace(piece, what="fixed") if piece.what == "size" else piece for piece in label
+        ]
     return found
 
 
@@ -179,10 +181,12 @@ class _Reader:
             at = end
 
     def varints(self, begin: int, end: int) -> list[int]:
+        """Return packed numbers."""
         found = decode_varints(np.frombuffer(self.data, np.uint8)[begin:end])
         if found is None:
             raise self.bad(begin, "packed varints have no end")
-        return [int(value) for value in found[0]]
+        numbers: list[int] = found[0].tolist()
+        return numbers
 
 
 def parse(payload: bytes, *, source: str, at: int) -> Row:
@@ -253,4 +257,3 @@ def _int32s(values: list[int]) -> bytes:
     """Return int32 values as protobuf writes them: negative ones as 64 bits."""
     low = np.array(values, np.uint64).astype(np.uint32).view(np.int32)
     return b"".join(varint(value & (1 << 64) - 1) for value in low.tolist())
-

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from penstock import storage
 from penstock.errors import DataError, InputError, MissingFileError
-from penstock.recordio.decode import Records, decode_frames
 from penstock.recordio.framing import Frames, Parts, check_parts, find_frames, join_parts
+from penstock.recordio.records import Records, decode_frames
 
 __all__ = ["BinaryStream", "read"]
 
@@ -90,7 +90,7 @@ def _opened(source: Any, name: str) -> AbstractContextManager[Any]:
     if not uri.startswith("file://"):
         return closing(storage.open_input(uri))
     try:
-        stream = Path(uri.removeprefix("file://")).open("rb", buffering=0)
+        stream = io.FileIO(uri.removeprefix("file://"))
     except FileNotFoundError:
         raise MissingFileError("read", name, "check the path, or run the stage before") from None
     _widen(stream.fileno())
@@ -117,7 +117,9 @@ def _alike(records: Records, before: Records | None, name: str, row: int) -> Rec
         raise DataError(
             f"{name}: record {row} has {records.width} features, the {row} before it have {before.width}"
         )
-    shapes = [None if batch.labels is None else batch.labels.shape[1:] for batch in (records, before)]
+    shapes = [
+        None if batch.labels is None else batch.labels.shape[1:] for batch in (records, before)
+    ]
     if shapes[0] != shapes[1]:
         words = [_labelled(batch) for batch in (records, before)]
         raise DataError(f"{name}: record {row} has {words[0]}, the {row} before it have {words[1]}")
@@ -162,7 +164,7 @@ class _Buffer:
         """Append what one read of the stream gives; return whether it gave any."""
         if self._space.size - self._end < CHUNK_BYTES:
             self._make_room()
-        into = memoryview(self._space)[self._end : self._end + CHUNK_BYTES]
+        into = self._space.data[self._end : self._end + CHUNK_BYTES]
         if self._readinto is not None:
             count = self._readinto(into)
         elif (chunk := self._stream.read(CHUNK_BYTES)) is None:
@@ -171,7 +173,9 @@ class _Buffer:
             count = len(chunk)
             into[:count] = chunk
         if count is None:
-            raise InputError(f"{self._name}: the stream does not block, expected one that waits for data")
+            raise InputError(
+                f"{self._name}: the stream does not block, expected one that waits for data"
+            )
         self._end += count
         return bool(count)
 

@@ -13,7 +13,6 @@ from penstock.recordio.segments import Bytes, Indices
 __all__ = [
     "MAX_VALUE_BITS",
     "decode_varints",
-    "pack_varints",
     "packed_class",
     "put_varint",
     "varint",
@@ -105,36 +104,30 @@ def packed_class(values: npt.NDArray[np.unsignedinteger], size_bytes: int) -> By
     return packed
 
 
-def pack_varints(values: npt.NDArray[np.uint64]) -> bytes:
-    """Return the varints of a few values one after another; for single records, not for bulk."""
-    return b"".join(map(varint, values.tolist()))
-
-
-def decode_varints(packed: Bytes) -> tuple[npt.NDArray[np.uint64], Indices] | None:
+def decode_varints(packed: Bytes) -> tuple[npt.NDArray[np.unsignedinteger], Indices] | None:
     """Return the values of varints that stand one after another.
 
     Args:
         packed: uint8 (n,).
 
     Returns:
-        The values, uint64 (m,), and the index of each one's last byte, int64 (m,). None when the
-        last varint has no end, or one has more than ten bytes.
+        The values, uint32 or uint64 (m,), and the index of each one's last byte, int64 (m,).
+        None when the last varint has no end, or one has more than ten bytes.
     """
     last = np.flatnonzero(packed < 0x80)
     if packed.size and (not last.size or last[-1] != packed.size - 1):
         return None
-    if last.size == packed.size:
-        return packed.astype(np.uint64), last
-    first = np.empty_like(last)
-    first[0] = 0
-    np.add(last[:-1], 1, out=first[1:])
-    sizes = last - first
-    longest = int(sizes.max())
-    if longest > 9:
-        return None
-    values = (packed[first] & 0x7F).astype(np.uint64)
-    for byte in range(1, longest + 1):
-        rows = np.flatnonzero(sizes >= byte)
-        part = (packed[first[rows] + byte] & 0x7F).astype(np.uint64)
-        values[rows] |= part << np.uint64(7 * byte)
-    return values, last
+    values: npt.NDArray[np.unsignedinteger] = packed[last].astype(np.uint32)
+    more = np.ones(last.size, np.bool_)
+    for byte in range(1, 11):
+        # Before the first byte the index wraps to the last, which ends a varint as well.
+        found = packed[last - byte]
+        more &= found >= 0x80
+        if not more.any():
+            return values, last
+        if byte == 4:
+            values = values.astype(np.uint64)
+        kind = values.dtype.type
+        values <<= more.astype(kind) * kind(7)
+        values |= (found & 0x7F) * more
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def write_shards(folder: Path, rows: Rows, shards: int = 3) -> tuple[str, ...]:
     cuts = np.linspace(0, len(rows.labels), shards + 1).astype(int) + np.arange(shards + 1) % 2
     cuts[0], cuts[-1] = 0, len(rows.labels)
     paths = []
-    for number, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
         path = folder / f"part-{number:05d}-a0.rec"
         path.write_bytes(rows[start:stop].encoded())
         paths.append(str(path))

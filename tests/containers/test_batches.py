@@ -29,7 +29,9 @@ def pieces(matrix: np.ndarray, sizes: list[int], *, layout: str) -> Iterator[Rec
     batch_rows=st.integers(1, 12),
     layout=st.sampled_from(["dense", "sparse"]),
 )
-def test_batches_do_not_depend_on_the_pieces(sizes: list[int], batch_rows: int, layout: str) -> None:
+def test_batches_do_not_depend_on_the_pieces(
+    sizes: list[int], batch_rows: int, layout: str
+) -> None:
     total = sum(sizes)
     matrix = np.arange(total * 3, dtype=np.float32).reshape(total, 3)
 
@@ -38,7 +40,9 @@ def test_batches_do_not_depend_on_the_pieces(sizes: list[int], batch_rows: int, 
     want = [min(batch_rows, total - start) for start in range(0, total, batch_rows)]
     assert [batch.rows for batch in batches] == want
     if batches:
-        found = [batch.features if layout == "dense" else batch.features.toarray() for batch in batches]
+        found = [
+            batch.features if layout == "dense" else batch.features.toarray() for batch in batches
+        ]
         assert np.array_equal(np.concatenate(found), matrix)
         assert np.array_equal(np.concatenate([b.labels for b in batches]), matrix[:, 0])
 
@@ -108,7 +112,9 @@ def test_classes_are_counted() -> None:
 
 
 def test_a_channel_of_another_width_is_refused() -> None:
-    (batch,) = rebatch([Records(features=np.ones((1, 3), "f4"), labels=np.zeros(1, "f4"))], 1, WHERE)
+    (batch,) = rebatch(
+        [Records(features=np.ones((1, 3), "f4"), labels=np.zeros(1, "f4"))], 1, WHERE
+    )
 
     with pytest.raises(DataError) as caught:
         check_width(batch, 4, "channel 'validation'")

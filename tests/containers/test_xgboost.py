@@ -24,7 +24,7 @@ def in_memory(rows: Rows, test: Rows, hyperparameters: dict[str, str]) -> np.nda
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
 def test_it_predicts_as_well_as_a_matrix_in_memory(train: Train, layout: str) -> None:
-    rows, test = binary_rows(20_000), binary_rows(5000, 20)
+    rows, test = binary_rows(12_000), binary_rows(5000, 20)
     given = rows.sparse() if layout == "sparse" else rows
 
     code, base = train(xgboost, BINARY, {"train": given})
@@ -57,8 +57,8 @@ def test_rows_get_the_same_score_in_either_layout(train: Train, share: float) ->
 
 @pytest.mark.parametrize("objective", ["multi:softprob", "multi:softmax"])
 def test_classes_get_probabilities(train: Train, objective: str) -> None:
-    rows, test = class_rows(10_000), class_rows(3000, seed=20)
-    hyperparameters = {"objective": objective, "num_class": "3", "num_round": "20"}
+    rows, test = class_rows(4000), class_rows(3000, seed=20)
+    hyperparameters = {"objective": objective, "num_class": "3", "num_round": "10"}
 
     _, base = train(xgboost, hyperparameters, {"train": rows})
 
@@ -72,12 +72,12 @@ def test_classes_get_probabilities(train: Train, objective: str) -> None:
 
 
 def test_numbers_are_predicted(train: Train) -> None:
-    rows, test = number_rows(10_000), number_rows(3000, 20)
+    rows, test = number_rows(5000), number_rows(3000, 20)
 
-    _, base = train(xgboost, {"num_round": "50"}, {"train": rows})
+    _, base = train(xgboost, {"num_round": "20"}, {"train": rows})
 
     ours = load_model(base / "model").score(test.features)
-    theirs = in_memory(rows, test, {"num_round": "50"})
+    theirs = in_memory(rows, test, {"num_round": "20"})
     assert r2_score(test.labels, ours) == pytest.approx(r2_score(test.labels, theirs), abs=0.01)
 
 
@@ -103,9 +103,7 @@ def test_early_stopping_cuts_the_model_to_its_best_round(
 
     _, base = train(xgboost, BINARY | given | {"eval_metric": "logloss,auc"}, channels)
 
-    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("[1")]
-    lines += [line for line in lines if line.startswith("[1") and "\t" in line]
-    rounds = [line for line in lines if "validation-auc:" in line]
+    rounds = [line for line in capsys.readouterr().out.splitlines() if "validation-auc:" in line]
     model = load_model(base / "model")
     validation = channels["validation"]
     auc = roc_auc_score(validation.labels, model.score(validation.features))
@@ -200,8 +198,8 @@ def test_what_xgboost_itself_refuses_is_told_too(train: Train) -> None:
 
     code, base = train(xgboost, {"objective": "reg:gamma", "num_round": "2"}, {"train": rows})
 
-    failure = (base / "output" / "failure").read_text()
     assert code == 1
-    assert failure.startswith("AlgorithmError: XGBoostError: ")
-    assert "label must be positive for gamma regression" in failure
-    assert len(failure) <= 1024
+    assert (base / "output" / "failure").read_text() == (
+        "AlgorithmError: XGBoost refuses: is_valid: `base_score` must be greater than 0 for gamma "
+        "regression"
+    )

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Records", "decode", "decode_frames"]
 
-_DTYPES = {FLOAT32: np.dtype("<f4"), FLOAT64: np.dtype("<f8"), INT32: np.dtype("<i4")}
+_DTYPES: dict[int, np.dtype[Any]] = {
+    FLOAT32: np.dtype("<f4"),
+    FLOAT64: np.dtype("<f8"),
+    INT32: np.dtype("<i4"),
+}
 _MAX_LAYOUTS = 256
 """Layouts that are looked for in all rows; a file with more is read record by record."""
 
@@ -91,7 +95,7 @@ def decode(
         DataError: The records are no rows of one matrix.
     """
     check_parts(parts)
-    view = memoryview(buffer)
+    view = buffer.data if isinstance(buffer, np.ndarray) else memoryview(buffer)
     if not view.c_contiguous:
         raise InputError(f"{source}: the buffer is not contiguous, expected one run of bytes")
     data = np.frombuffer(view, np.uint8)

@@ -1,13 +1,9 @@
-"""A matrix and labels -> RecordIO bytes, all rows at once.
+"""A CSR matrix and labels -> RecordIO bytes, all rows at once.
 
-The bytes are those that google.protobuf serialises, whatever the rows. Dense: with a fixed
-number of float32 columns all records are equal but for the values, so a record is a template and
-two columns of a structured array are assigned. Sparse: lengths are computed as arrays from the
-inside out, the rows are then laid out by a running sum, and each kind of part is written for all
-rows in a few copies. Keys ascend within a row, so those whose varints have one size stand
-together, and a row's packed keys are at most a few ranges of an array of such varints.
-
-Both work on blocks of rows that fit the processor's cache.
+Lengths are computed as arrays from the inside out, the rows are laid out by a running sum, and
+each kind of part is written for all rows in a few copies. Keys ascend within a row, so those
+whose varints have one size stand together, and a row's packed keys are at most a few ranges of
+an array of such varints. Blocks of rows that fit the processor's cache keep all of it near.
 """
 
 from __future__ import annotations
@@ -18,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.errors import DataError, InputError
-from penstock.recordio.framing import HEADER_BYTES, MAGIC, MAX_PAYLOAD_BYTES, padded
-from penstock.recordio.message import FLOAT32, Piece, Row, Tensor, pieces
+from penstock.errors import InputError
+from penstock.recordio.checks import (
+    LABEL,
+    OVERHEAD_BYTES,
+    Floats,
+    check_finite_labels,
+    check_labels,
+    check_row_bytes,
+    check_sparse,
+    frame_head,
+    refuse_nonfinite,
+)
+from penstock.recordio.framing import HEADER_BYTES
+from penstock.recordio.message import FLOAT32, Row, Tensor, pieces
 from penstock.recordio.segments import Bytes, Indices, copy_segments, starts_of, windows
 from penstock.recordio.varint import (
     MAX_VALUE_BITS,
@@ -33,152 +40,12 @@ from penstock.recordio.varint import (
 if TYPE_CHECKING:
     from scipy.sparse import csr_array, csr_matrix
 
-__all__ = ["encode_dense", "encode_sparse"]
+__all__ = ["encode_sparse"]
 
-Floats = npt.NDArray[np.float32]
-
-_BLOCK_BYTES = 1 << 19
-_BLOCK_VALUES = 1 << 16
+_BLOCK_VALUES = 1 << 18
 _FLOAT_BYTES = 4
-_OVERHEAD_BYTES = 84
-"""More than a sparse frame has besides values and keys, all varints at their longest."""
 _PAD = 3
 """Zeros behind every sparse record: up to three are its padding, the next record covers the rest."""
-
-
-def encode_dense(
-    features: Floats, labels: Floats | None = None, *, allow_nonfinite: bool = False
-) -> memoryview:
-    """Return one frame per row, as google.protobuf would serialise the records.
-
-    Args:
-        features: float32 (rows, columns), at least one column; any memory order.
-        labels: float32 (rows,); without them the records have no label.
-        allow_nonfinite: Write NaN and infinity instead of refusing them.
-
-    Returns:
-        A buffer of bytes that nothing else refers to.
-
-    Raises:
-        InputError: Wrong type, shape or number of labels.
-        DataError: NaN or infinity; names row and column.
-    """
-    _check_dense(features)
-    _check_labels(labels, features.shape[0], "features")
-    rows, width = features.shape
-    values = Tensor(kind=FLOAT32, values=bytes(_FLOAT_BYTES * width))
-    found = pieces(Row(features=values, label=None if labels is None else _LABEL))
-    payload_bytes = sum(len(piece.content) for piece in found)
-    _check_payload(payload_bytes, width)
-    framed = [Piece(what="fixed", content=_frame_head(payload_bytes)), *found]
-    record = _record_dtype(framed, padded(payload_bytes) + HEADER_BYTES)
-    encoded = np.empty(rows, record)
-    step = max(1, _BLOCK_BYTES // record.itemsize)
-    for first in range(0, rows, step):
-        block = slice(first, first + step)
-        body = np.ascontiguousarray(features[block])
-        if not allow_nonfinite:
-            _check_finite(body, first)
-        for name, constant in zip(record.names or (), _constants(framed, record), strict=True):
-            if constant is not None:
-                encoded[name][block] = constant
-        encoded["values"][block] = body.view(f"V{_FLOAT_BYTES * width}")[:, 0]
-        if labels is not None:
-            part = np.ascontiguousarray(labels[block])
-            if not allow_nonfinite:
-                _check_finite_labels(part, first)
-            encoded["label"][block] = part.view("V4")
-    return memoryview(encoded.view(np.uint8))
-
-
-_LABEL = Tensor(kind=FLOAT32, values=bytes(_FLOAT_BYTES))
-
-
-def _frame_head(payload_bytes: int) -> bytes:
-    return MAGIC.to_bytes(4, "little") + payload_bytes.to_bytes(4, "little")
-
-
-def _record_dtype(found: list[Piece], frame_bytes: int) -> np.dtype[np.void]:
-    """Return fields ``head``, ``values``, ``middle``, ``label`` and ``end`` of one frame, as bytes."""
-    fields: list[tuple[str, int]] = [("head", 0)]
-    for piece in found:
-        if piece.what == "values":
-            fields += [("values", len(piece.content)), ("middle", 0)]
-        elif piece.what == "label":
-            fields += [("label", len(piece.content)), ("end", 0)]
-        else:
-            name, size = fields[-1]
-            fields[-1] = name, size + len(piece.content)
-    name, size = fields[-1]
-    fields[-1] = name, size + frame_bytes - sum(size for _, size in fields)
-    return np.dtype([(name, f"V{size}") for name, size in fields if size])
-
-
-def _constants(found: list[Piece], record: np.dtype[np.void]) -> list[np.void | None]:
-    """Return what each field holds in every record; None where that is a value."""
-    text = b"".join(piece.content for piece in found).ljust(record.itemsize, b"\0")
-    constants: list[np.void | None] = []
-    for name in record.names or ():
-        kind, at = (record.fields or {})[name][:2]
-        fixed = name not in {"values", "label"}
-        constants.append(np.void(text[at : at + kind.itemsize]) if fixed else None)
-    return constants
-
-
-def _check_dense(features: Any) -> None:
-    if not isinstance(features, np.ndarray):
-        also = "\n  for a sparse matrix use encode_sparse" if hasattr(features, "indptr") else ""
-        raise InputError(f"features: type is {_type(features)}, expected a numpy array{also}")
-    if features.dtype != np.float32:
-        raise InputError(f"features: dtype is {features.dtype}, expected float32")
-    if features.ndim != 2 or not features.shape[1]:
-        expected = "(rows, columns) with at least one column"
-        raise InputError(f"features: shape is {features.shape}, expected {expected}")
-
-
-def _type(value: object) -> str:
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _check_labels(labels: Any, rows: int, what: str) -> None:
-    if labels is None:
-        return
-    if not isinstance(labels, np.ndarray):
-        raise InputError(f"labels: type is {_type(labels)}, expected a numpy array")
-    if labels.dtype != np.float32:
-        raise InputError(f"labels: dtype is {labels.dtype}, expected float32")
-    if labels.shape != (rows,):
-        raise InputError(
-            f"labels: shape is {labels.shape}, expected ({rows},): one per row (axis 0) of {what}"
-        )
-
-
-def _check_payload(payload_bytes: int, width: int) -> None:
-    if payload_bytes > MAX_PAYLOAD_BYTES:
-        raise InputError(
-            f"features: a row of {width:,} columns makes a payload of {payload_bytes:,} bytes, "
-            f"a frame holds at most {MAX_PAYLOAD_BYTES:,}"
-        )
-
-
-def _check_finite(block: Floats, first_row: int) -> None:
-    if not np.isfinite(block).all():
-        row, column = np.argwhere(~np.isfinite(block))[0].tolist()
-        _refuse_nonfinite(f"features: row {first_row + row}, column {column}", block[row, column])
-
-
-def _check_finite_labels(block: Floats, first_row: int) -> None:
-    if not np.isfinite(block).all():
-        row = int(np.flatnonzero(~np.isfinite(block))[0])
-        _refuse_nonfinite(f"labels: row {first_row + row}", block[row])
-
-
-def _refuse_nonfinite(where: str, value: np.float32) -> None:
-    raise DataError(
-        f"{where} is {value}, expected a finite number\n"
-        "  impute it, or pass allow_nonfinite=True if the reader can take it"
-    )
 
 
 def encode_sparse(
@@ -202,18 +69,18 @@ def encode_sparse(
         InputError: Wrong type, shape, number of labels, or a column index out of range.
         DataError: NaN or infinity; names row and column.
     """
-    matrix = _checked_sparse(features)
+    check_sparse(features)
+    matrix = _canonical(features)
     rows, width = matrix.shape
-    _check_labels(labels, rows, "features")
+    check_labels(labels, rows)
     if labels is not None and not allow_nonfinite:
-        _check_finite_labels(labels, 0)
+        check_finite_labels(labels)
     indptr = matrix.indptr.astype(np.int64)
-    largest = int(np.diff(indptr).max(initial=1))
-    overhead = _OVERHEAD_BYTES + _PAD
-    row_bytes = largest * (_FLOAT_BYTES + varint_length(width - 1)) + overhead
-    _check_payload(row_bytes, width)
-    values = int(indptr[-1]) + rows
-    encoded = np.empty(values * (_FLOAT_BYTES + varint_length(width - 1)) + rows * overhead, np.uint8)
+    entry_bytes = _FLOAT_BYTES + varint_length(width - 1)
+    check_row_bytes(int(np.diff(indptr).max(initial=1)) * entry_bytes)
+    # An upper bound: what is not written to costs no memory.
+    size = (int(indptr[-1]) + rows) * entry_bytes + rows * (OVERHEAD_BYTES + _PAD)
+    encoded = np.empty(size, np.uint8)
     at = first = 0
     while first < rows:
         last = int(np.searchsorted(indptr, indptr[first] + _BLOCK_VALUES))
@@ -224,7 +91,7 @@ def encode_sparse(
         part = None if labels is None else np.ascontiguousarray(labels[first:last])
         at += _encode_block(encoded[at:], block, part, width)
         first = last
-    return memoryview(encoded)[:at]
+    return encoded[:at].data
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,20 +109,11 @@ class _Block:
     starts: Indices
 
 
-def _checked_sparse(features: Any) -> Any:
-    if getattr(features, "format", None) != "csr":
-        also = "\n  for a numpy array use encode_dense" if isinstance(features, np.ndarray) else ""
-        raise InputError(f"features: type is {_type(features)}, expected a scipy CSR array{also}")
-    if features.dtype != np.float32:
-        raise InputError(f"features: dtype is {features.dtype}, expected float32")
-    if features.ndim != 2 or not 0 < features.shape[1] <= 1 << MAX_VALUE_BITS:
-        expected = f"(rows, columns) with 1 to 2**{MAX_VALUE_BITS} columns"
-        raise InputError(f"features: shape is {features.shape}, expected {expected}")
-    indices, width = features.indices, features.shape[1]
-    if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < width:
-        at = int(np.flatnonzero((indices < 0) | (indices >= width))[0])
-        row = int(np.searchsorted(features.indptr, at, side="right")) - 1
-        raise InputError(f"features: row {row} has column index {indices[at]}, there are {width} columns")
+def _canonical(features: Any) -> Any:
+    """Return the same matrix with ascending keys in each row and none twice."""
+    if features.shape[1] > 1 << MAX_VALUE_BITS:
+        limit = f"at most 2**{MAX_VALUE_BITS} columns"
+        raise InputError(f"features: shape is {features.shape}, expected {limit}")
     if not features.has_canonical_format:
         features = features.copy()
         features.sum_duplicates()
@@ -281,7 +139,7 @@ def _check_finite_sparse(block: _Block, first_row: int) -> None:
         return
     at = int(np.flatnonzero(~np.isfinite(block.values))[0])
     row = first_row + int(np.searchsorted(block.starts, at, side="right")) - 1
-    _refuse_nonfinite(f"features: row {row}, column {block.keys[at]}", block.values[at])
+    refuse_nonfinite(f"features: row {row}, column {block.keys[at]}", block.values[at])
 
 
 def _encode_block(target: Bytes, block: _Block, labels: Floats | None, width: int) -> int:
@@ -330,7 +188,7 @@ def _tail(width: int, labels: Floats | None) -> Bytes:
         uint8 (rows, bytes); (1, bytes) when the rows have no labels and so the same tail.
     """
     features = Tensor(kind=FLOAT32, values=b"", keys=b"", shape=(width,))
-    found = pieces(Row(features=features, label=None if labels is None else _LABEL))
+    found = pieces(Row(features=features, label=None if labels is None else LABEL))
     text = b"".join(piece.content for piece in found) + bytes(_PAD)
     text = text[text.index(b"\x1a") :]
     if labels is None:
@@ -393,7 +251,7 @@ def _write_heads(target: Bytes, at: Indices, sizes: _Sizes) -> Indices:
 
 def _heads(payload: Indices, stated: list[Indices], widths: list[int]) -> Bytes:
     """Return frame header and first bytes of records whose varints have the same sizes."""
-    text = bytearray(_frame_head(0))
+    text = bytearray(frame_head(0))
     columns = []
     for tag, width in zip((b"\x0a", _KEY + b"\x12", b"\x12", b"\x0a"), widths, strict=True):
         text += tag

@@ -117,8 +117,7 @@ class _Place:
     @classmethod
     def of(cls, prefix_uri: str) -> _Place:
         prefix = storage.normal(prefix_uri).rstrip("/")
-        folder, _, split = prefix.rpartition("/")
-        if not split or folder.endswith(":/"):
+        if len([part for part in prefix.partition("://")[2].split("/") if part]) < 2:
             raise InputError(
                 f"{prefix_uri!r} is no prefix of a dataset, expected a folder below another, "
                 "like 's3://bucket/datasets/train/'"
@@ -399,8 +398,8 @@ def _described(place: _Place) -> Dataset:
     """Return what dataset.json says."""
     try:
         body: dict[str, Any] = json.loads(storage.read_bytes(place.description))
-        if body.pop("format") != FORMAT:
-            raise DataError(f"{place.description}: the format is unknown, expected {FORMAT}")
+        if (found := body.pop("format")) != FORMAT:
+            raise DataError(f"{place.description} has the format {found!r}, expected {FORMAT}")
         body["shards"] = tuple(Shard(**shard) for shard in body["shards"])
         body["names"] = tuple(body["names"])
         body["classes"] = None if body["classes"] is None else tuple(body["classes"])

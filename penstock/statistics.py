@@ -36,6 +36,7 @@ __all__ = ["CoMoments", "Collector", "Statistics", "merge"]
 
 SCHEMA_VERSION = 1
 MATRIX_COLUMNS = 50
+BLOCK_ROWS = 2048
 LARGEST_PAIRED = 1e100
 PENDING_ENTRIES = 131_072  # unmerged keys of a column before its states are merged
 
@@ -71,27 +72,31 @@ class CoMoments:
     @classmethod
     def of(cls, names: Sequence[str], values: Floats) -> CoMoments:
         """Return the co-moments of ``values`` (k, n), NaN where there is none."""
-        present = ~np.isnan(values)
-        rows = present.sum(axis=1)
-        holes = np.flatnonzero(rows < values.shape[1])
-        shift = np.where(present, values, 0.0).sum(axis=1) / np.maximum(rows, 1)
-        # (k, n): deviations from the batch's own means, so that no digits cancel below.
-        deviations = values - shift[:, None]
-        deviations[~present] = 0.0
-        mask = present.astype(np.float64)
-        squares = deviations * deviations
         m = min(len(names), MATRIX_COLUMNS)
-        count = _where_present(mask, mask[:m], holes)
-        mean_i = _where_present(deviations, mask[:m], holes) / np.maximum(count, 1)
-        mean_j = _where_present(deviations[:m], mask, holes).T / np.maximum(count, 1)
+        holes = np.flatnonzero(np.isnan(values.sum(axis=1)))
+        present = ~np.isnan(values[holes])
+        shift = values.sum(axis=1) / max(values.shape[1], 1)
+        shift[holes] = values[holes].sum(axis=1, where=present) / np.maximum(present.sum(axis=1), 1)
+        sums = [np.zeros((len(names), m)) for _ in range(6)]
+        # In blocks that stay in the processor's cache.
+        for start in range(0, values.shape[1], BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            # Deviations from the batch's own means, so that no digits cancel below.
+            deviations = values[:, block] - shift[:, None]
+            mask = present[:, block].astype(np.float64)
+            deviations[holes] = np.where(present[:, block], deviations[holes], 0.0)
+            for total, part in zip(sums, _pair_sums(deviations, mask, holes, m), strict=True):
+                total += part
+        count, sum_i, sum_j, square_i, square_j, product = sums
+        mean_i, mean_j = sum_i / np.maximum(count, 1), sum_j / np.maximum(count, 1)
         return cls(
             names=tuple(names),
             count=count,
             mean_i=mean_i + shift[:, None],
             mean_j=mean_j + shift[None, :m],
-            m2_i=_where_present(squares, mask[:m], holes) - count * mean_i**2,
-            m2_j=_where_present(squares[:m], mask, holes).T - count * mean_j**2,
-            product=deviations @ deviations[:m].T - count * mean_i * mean_j,
+            m2_i=square_i - count * mean_i**2,
+            m2_j=square_j - count * mean_j**2,
+            product=product - count * mean_i * mean_j,
         )
 
     def merge(self, other: CoMoments) -> CoMoments:
@@ -121,13 +126,36 @@ class CoMoments:
         return np.asarray(ratio.clip(-1.0, 1.0))
 
 
-def _where_present(values: Floats, mask: Floats, holes: npt.NDArray[np.intp]) -> Floats:
-    """Return ``values @ mask.T`` (a, b), given that only the rows ``holes`` of the mask have zeros."""
-    sums = np.repeat(values.sum(axis=1)[:, None], len(mask), axis=1)
-    holes = holes[holes < len(mask)]
-    if len(holes):
-        sums[:, holes] = values @ mask[holes].T
-    return sums
+def _pair_sums(
+    values: Floats, mask: Floats, holes: npt.NDArray[np.intp], m: int
+) -> tuple[Floats, ...]:
+    """Return six sums over the rows where both of a pair (i, j < m) are present, each (k, m).
+
+    They are 1, i, j, i^2, j^2 and i * j.
+
+    Args:
+        values: (k, n), zero where there is none.
+        mask: (h, n), 1.0 where there is a value, of the columns ``holes`` alone; the others are whole.
+        holes: Columns with missing values, ascending, (h,).
+        m: How many of the columns j runs over.
+    """
+    near = int(np.searchsorted(holes, m))
+    rows = np.full(len(values), float(values.shape[1]))
+    rows[holes] = mask.sum(axis=1)
+    count = np.minimum(rows[:, None], rows[None, :m])
+    count[np.ix_(holes, holes[:near])] = mask @ mask[:near].T
+
+    def sums(parts: Floats) -> tuple[Floats, Floats]:
+        # (k, m): of column i where column j is present, and of column j where column i is.
+        of_i = np.repeat(parts.sum(axis=1)[:, None], m, axis=1)
+        of_i[:, holes[:near]] = parts @ mask[:near].T
+        if m == len(parts):
+            return of_i, of_i.T
+        of_j = np.repeat(parts[:m].sum(axis=1)[None, :], len(parts), axis=0)
+        of_j[holes] = mask @ parts[:m].T
+        return of_i, of_j
+
+    return count, *sums(values), *sums(values * values), values @ values[:m].T
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

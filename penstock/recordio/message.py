@@ -86,7 +86,7 @@ def pieces(row: Row) -> list[Piece]:
 
     >>> row = Row(features=Tensor(kind=FLOAT32, values=bytes(4)), label=None)
     >>> b"".join(piece.content for piece in pieces(row)).hex()
-    '0a120a0676616c75657312081206' + '0a0400000000'
+    '0a120a0676616c756573120812060a0400000000'
     """
     found = _entry(b"\x0a", row.features, label=False)
     if row.label is not None:

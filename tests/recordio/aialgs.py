@@ -131,9 +131,7 @@ def sparse_bytes(matrix: Any, labels: Any = None) -> bytes:
         entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
         values, keys = matrix.data[entries].tolist(), matrix.indices[entries].tolist()
         label = None if labels is None else float(labels[row])
-        messages.append(
-            record(values or [0.0], label, keys=keys or [0], shape=[matrix.shape[1]])
-        )
+        messages.append(record(values or [0.0], label, keys=keys or [0], shape=[matrix.shape[1]]))
     return framed(*messages)
 
 

@@ -71,7 +71,9 @@ def test_rows_are_copies_that_may_be_changed():
     assert records.features.tolist() == [[5, 1], [1, 1], [1, 1]]
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda raw: np.frombuffer(raw, "u1")])
+@pytest.mark.parametrize(
+    "kind", [bytes, bytearray, memoryview, lambda raw: np.frombuffer(raw, "u1")]
+)
 def test_any_buffer_is_read(kind):
     raw = recordio.encode_dense(np.ones((3, 2), np.float32))
 
@@ -109,9 +111,7 @@ def messages(draw):
         row[range(width) if keys is None else keys] = values
         rows.append(row)
         shape = [] if keys is None else [width]
-        message = record(
-            values, label, keys=keys or [], shape=shape, kind=kind, label_kind="int32"
-        )
+        message = record(values, label, keys=keys or [], shape=shape, kind=kind, label_kind="int32")
         if draw(st.booleans()):
             message.uid, message.metadata = draw(st.text()), "{}"
         found.append(message)
@@ -130,11 +130,12 @@ def test_records_of_all_kinds_may_be_mixed(drawn):
     assert (None if records.labels is None else records.labels.tolist()) == labels
 
 
-@pytest.mark.parametrize(
-    ("kind", "dtype"), [("float32", "f4"), ("float64", "f8"), ("int32", "i4")]
-)
+@pytest.mark.parametrize(("kind", "dtype"), [("float32", "f4"), ("float64", "f8"), ("int32", "i4")])
 def test_numbers_keep_their_type(kind, dtype):
-    encoded = framed(record([1, -2], -3, kind=kind, label_kind=kind), record([7, 300], 4, kind=kind, label_kind=kind))
+    encoded = framed(
+        record([1, -2], -3, kind=kind, label_kind=kind),
+        record([7, 300], 4, kind=kind, label_kind=kind),
+    )
 
     records = recordio.decode(encoded)
 
@@ -213,7 +214,7 @@ def test_fields_may_come_in_any_order():
 
 def test_many_layouts_are_read(rng):
     width, found, rows = 40, [], []
-    for row in range(600):
+    for _ in range(600):
         keys = np.flatnonzero(rng.random(width) < rng.random())
         count = rng.integers(1, 5)
         found.append(record(keys + 1.0, [1] * 2, keys=keys, shape=[1] * count + [width]))
@@ -327,7 +328,10 @@ BYTE = f"the record at byte {len(PLAIN) + 8}"
         (record([1, 2]), f"{ONE} has no label, record 0 has one"),
         (record([1, 2], [1, 2]), f"{ONE} has 2 labels, record 0 has 1"),
         (record([1], 1, keys=[0]), f"{ONE} is sparse and has no shape"),
-        (record([1], 1, keys=[2], shape=[2]), f"{ONE} has the key 2, expected less than its shape, 2"),
+        (
+            record([1], 1, keys=[2], shape=[2]),
+            f"{ONE} has the key 2, expected less than its shape, 2",
+        ),
         (record([1, 2], 1, keys=[1], shape=[2]), f"{ONE} has 1 keys for 2 values"),
         (record([], 1, keys=[1], shape=[2]), f"{ONE} has 1 keys for 0 values"),
         (record([1, 2], 1, shape=[3]), f"{ONE} has 2 values for the shape [3]"),

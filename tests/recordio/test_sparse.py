@@ -45,9 +45,7 @@ def test_bytes_are_those_of_protobuf(rows):
     ],
 )
 def test_bytes_are_those_of_protobuf_for_rows_of_many_lengths(rng, rows, width, density):
-    features = random_array(
-        (rows, width), density=density, format="csr", dtype=np.float32, rng=rng
-    )
+    features = random_array((rows, width), density=density, format="csr", dtype=np.float32, rng=rng)
     labels = rng.normal(size=rows).astype(np.float32)
 
     encoded = recordio.encode_sparse(features, labels)
@@ -78,9 +76,7 @@ def test_an_all_zero_row_gets_one_explicit_zero():
 
     encoded = recordio.encode_sparse(features)
 
-    explicit = csr_array(
-        (np.array([0, 3, 0], np.float32), [0, 1, 0], [0, 1, 2, 3]), shape=(3, 2)
-    )
+    explicit = csr_array((np.array([0, 3, 0], np.float32), [0, 1, 0], [0, 1, 2, 3]), shape=(3, 2))
     assert encoded == sparse_bytes(explicit)
 
 
@@ -156,7 +152,9 @@ def test_numbers_that_are_not_finite_are_refused_by_row_and_column():
     with pytest.raises(DataError) as caught:
         recordio.encode_sparse(features)
 
-    assert str(caught.value) == f"features: row 1, column 2 is inf, expected a finite number{REMEDY}"
+    assert (
+        str(caught.value) == f"features: row 1, column 2 is inf, expected a finite number{REMEDY}"
+    )
 
 
 def test_labels_that_are_not_finite_are_refused_by_row():

@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from penstock.cells import family, names_array, numbers, plain, present, texts
 from penstock.errors import DataError, SchemaMismatchError
 from penstock.sketch import Floats, Moments
 from penstock.spec import CategoricalFeatures, Task
-from penstock.states import CategoryState, family, numbers, texts
+from penstock.states import CategoryState
 
 __all__ = [
     "LabelRule",
@@ -178,7 +179,7 @@ class OneHot:
     def known(self) -> Any:
         """Return an Arrow array of the values that ``places`` starts with."""
         names = [value for value, _ in self.categories] + list(self.rare_names)
-        return pa.array(names, pa.large_string())
+        return names_array(names)
 
     def places(self) -> Codes:
         """Return for each known value, and last for unknown ones, its column; -1: all zeros."""
@@ -265,16 +266,17 @@ def lookup(array: Any, known: Any) -> Codes:
         return _found(array, known)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     table = np.append(_found(texts(encoded.dictionary), known), np.int32(-1))
-    indices = encoded.indices.cast(pa.int32()).fill_null(-1)
-    return np.asarray(table[indices.to_numpy(zero_copy_only=False)], np.int32)
+    # The last entry of the table is what null becomes.
+    at = np.where(present(encoded), plain(encoded.indices).astype(np.int64), -1)
+    return np.asarray(table[at], np.int32)
 
 
 def _found(values: Any, known: Any) -> Codes:
-    found = pc.index_in(values, value_set=known.cast(values.type)).fill_null(len(known))
-    codes = found.to_numpy(zero_copy_only=False)
+    found = pc.index_in(values, value_set=known.cast(values.type))
+    codes = np.where(present(found), plain(found), np.int32(len(known)))
     if values.null_count:
-        codes = np.where(values.is_null().to_numpy(zero_copy_only=False), np.int32(-1), codes)
-    return np.asarray(codes, np.int32)
+        codes[~present(values)] = -1
+    return codes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -303,9 +305,9 @@ class LabelRule:
 
     def names(self) -> Any:
         """Return the classes as an Arrow large_string array, as a look-up needs them."""
-        words = [str(c).lower() if isinstance(c, bool) else c for c in self.classes or ()]
-        plain = [str(int(c)) if isinstance(c, float) and c.is_integer() else str(c) for c in words]
-        return pa.array(plain, pa.large_string())
+        known = [str(c).lower() if isinstance(c, bool) else c for c in self.classes or ()]
+        words = [str(int(c)) if isinstance(c, float) and c.is_integer() else str(c) for c in known]
+        return names_array(words)
 
     def values(self, array: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return labels float64 (n,), NaN where missing or wrong, and a mask of the wrong ones."""

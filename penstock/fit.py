@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock import storage
+from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
 from penstock.curated import Curated, RowRange, row_ranges
 from penstock.encode import LabelRule
@@ -28,7 +29,7 @@ from penstock.errors import (
 from penstock.plan import FeaturePlan
 from penstock.planning import Rule, build_plan, features, raise_all, spec_classes
 from penstock.spec import CategoricalFeatures, Spec
-from penstock.states import Wanted, family
+from penstock.states import Wanted
 from penstock.statistics import Collector, Statistics, merge
 
 if TYPE_CHECKING:

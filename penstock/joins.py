@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import (
@@ -139,55 +140,84 @@ def latest(join: Join, side: DataFrame) -> DataFrame:
 def meet(
     spec: Spec, tables: Mapping[str, Table], records: list[dict[str, Any]], *, base_rows: int
 ) -> list[dict[str, Any]]:
-    """Count, per join, what meets and what does not. Runs two Spark jobs per join, on keys alone."""
-    from pyspark.sql import functions as F
-
-    base = tables[spec.merge.base].rows
+    """Count, per join, what meets and what does not. Runs two Spark jobs in all, on keys alone."""
+    if not spec.merge.joins:
+        return []
+    ours = _base_counts(spec, tables)
+    if ours["rows"] != base_rows:
+        raise DataError(
+            f"the joins make {ours['rows']:,} rows of {base_rows:,} rows of {spec.merge.base!r}, "
+            "expected the same number\n  this is a defect of penstock's check of keys; please report it"
+        )
+    theirs = _side_counts(spec, tables)
     met = []
-    for join, record in zip(spec.merge.joins, records, strict=True):
-        keys = join.key_pairs()
-        lefts, rights = [left for left, _ in keys], [right for _, right in keys]
-        names = [f"__key{i}" for i in range(len(keys))]
-        side = tables[join.source].rows.select(
-            *[F.col(f"`{r}`").alias(n) for r, n in zip(rights, names, strict=True)]
-        )
-        once = side.dropna().distinct().withColumn("__met", F.lit(1))
-        null_key = F.lit(False)
-        for left in lefts:
-            null_key = null_key | F.col(f"`{left}`").isNull()
-        pairs = base.select(*[f"`{left}`" for left in lefts]).join(
-            once, equal(lefts, names), "left"
-        )
-        ours = pairs.agg(
-            F.count("*").alias("rows"),
-            F.count("__met").alias("met"),
-            F.count_if(null_key).alias("null_key"),
-        ).first()
-        used = base.select(*[f"`{left}`" for left in lefts]).distinct()
-        theirs = (
-            side.join(used.withColumn("__used", F.lit(1)), equal(names, lefts), "left")
-            .agg(
-                F.count("*").alias("rows"),
-                F.count("__used").alias("used"),
-            )
-            .first()
-        )
-        distinct = once.count() if join.latest_by else None
-        if ours is None or theirs is None or ours["rows"] != base_rows:
-            raise DataError(
-                f"join with {join.source!r}: {ours and ours['rows']} rows out of {base_rows} rows of the base\n"
-                "  expected the same number; this is a defect of the check, please report it"
-            )
+    for index, (join, record) in enumerate(zip(spec.merge.joins, records, strict=True)):
+        matched, null_key = ours[f"met{index}"], ours[f"null{index}"]
+        side = theirs[index]
+        keys = [left if left == right else f"{left} = {right}" for left, right in join.key_pairs()]
         met.append(
             {
                 **record,
-                "keys": [left if left == right else f"{left} = {right}" for left, right in keys],
-                "base_rows_matched": ours["met"],
-                "base_rows_null_key": ours["null_key"],
-                "base_rows_unmatched": base_rows - ours["met"] - ours["null_key"],
-                "side_rows": theirs["rows"],
-                "side_rows_unused": theirs["rows"] - theirs["used"],
-                "side_rows_superseded": 0 if distinct is None else theirs["rows"] - distinct,
+                "keys": keys,
+                "base_rows_matched": matched,
+                "base_rows_null_key": null_key,
+                "base_rows_unmatched": base_rows - matched - null_key,
+                "side_rows": side["rows"],
+                "side_rows_unused": side["rows"] - side["used"],
+                "side_rows_superseded": side["rows"] - side["keys"] if join.latest_by else 0,
             }
         )
     return met
+
+
+def _base_counts(spec: Spec, tables: Mapping[str, Table]) -> Any:
+    """Return rows after all joins and, per join, base rows that meet and that have a null in the key."""
+    from pyspark.sql import functions as F
+
+    joins = spec.merge.joins
+    lefts = dict.fromkeys(left for join in joins for left, _ in join.key_pairs())
+    rows = tables[spec.merge.base].rows.select(*[f"`{left}`" for left in lefts])
+    counts = [F.count(F.lit(1)).alias("rows")]
+    for index, join in enumerate(joins):
+        left, right = zip(*join.key_pairs(), strict=True)
+        names = [f"__key{index}_{i}" for i in range(len(right))]
+        keys = [F.col(f"`{r}`").alias(n) for r, n in zip(right, names, strict=True)]
+        side = tables[join.source].rows.select(*keys).dropna().distinct()
+        rows = rows.join(side.withColumn(f"__met{index}", F.lit(1)), equal(left, names), "left")
+        null_key = F.lit(False)
+        for name in left:
+            null_key = null_key | F.col(f"`{name}`").isNull()
+        counts += [
+            F.count(f"__met{index}").alias(f"met{index}"),
+            F.count_if(null_key).alias(f"null{index}"),
+        ]
+    return rows.agg(*counts).first()
+
+
+def _side_counts(spec: Spec, tables: Mapping[str, Table]) -> list[Any]:
+    """Return, per join, the side's rows, those that the base uses, and its distinct keys."""
+    from pyspark.sql import functions as F
+
+    base = tables[spec.merge.base].rows
+    parts = []
+    for index, join in enumerate(spec.merge.joins):
+        left, right = zip(*join.key_pairs(), strict=True)
+        names = [f"__key{i}" for i in range(len(left))]
+        used = base.select(*[F.col(f"`{b}`").alias(n) for b, n in zip(left, names, strict=True)])
+        used = used.distinct().withColumn("__used", F.lit(1))
+        side = tables[join.source].rows.select(*[F.col(f"`{r}`") for r in right])
+        # Per key first: what comes out is small, and distinct keys are counted on the way.
+        keys = side.groupBy(*[f"`{r}`" for r in right]).agg(F.count(F.lit(1)).alias("__rows"))
+        keys = keys.join(used, equal(right, names), "left")
+        parts.append(
+            keys.agg(
+                F.lit(index).alias("index"),
+                F.coalesce(F.sum("__rows"), F.lit(0)).alias("rows"),
+                F.coalesce(F.sum(F.when(F.col("__used") == 1, F.col("__rows"))), F.lit(0)).alias(
+                    "used"
+                ),
+                F.count(F.lit(1)).alias("keys"),
+            )
+        )
+    counts = reduce(lambda one, other: one.unionByName(other), parts)
+    return sorted(counts.collect(), key=lambda row: int(row["index"]))

@@ -27,13 +27,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from penstock.cells import names_array, numbers
 from penstock.encode import LabelRule, OneHot, Scaling, Where, check_type, lookup
 from penstock.errors import DataError, InputError, MissingColumnsError
 from penstock.impute import Fill
 from penstock.spec import Task
-from penstock.states import numbers
 
 __all__ = ["CategoricalColumn", "FeaturePlan", "NumericColumn", "PlanColumn"]
 
@@ -122,11 +121,15 @@ class CategoricalColumn:
         return self.encoding.known()
 
     @cached_property
+    def _fill_code(self) -> int:
+        fill = names_array([] if self.fill.value is None else [str(self.fill.value)])
+        return int(lookup(fill, self._known)[0]) if len(fill) else len(self._known)
+
+    @cached_property
     def _places(self) -> Positions:
         # Code -1, missing, takes the last entry: wherever the replacement stands.
         places = self.encoding.places()
-        fill = pa.array([self.fill.value], pa.large_string())
-        return np.append(places, places[lookup(fill, self._known)])
+        return np.append(places, places[self._fill_code])
 
     def slots(self, array: Any, where: Where, first: int) -> list[Slot]:
         """Return the slots of a batch's column; ``first`` is the position of its first output.
@@ -149,9 +152,8 @@ class CategoricalColumn:
 
     def _check_known(self, array: Any, codes: Positions, where: Where) -> None:
         unknown = len(self._known)
-        fill = pa.array([self.fill.value], pa.large_string())
         wrong = codes == unknown
-        if lookup(fill, self._known)[0] == unknown:
+        if self._fill_code == unknown:
             wrong |= codes < 0
         if wrong.any():
             at, row = where.first(wrong)

@@ -1,25 +1,30 @@
 """Figures as inline SVG: numbers in, text out, the same bytes for the same numbers.
 
-Colours are CSS variables of the page (``--ink``, ``--grid``, ``--s1`` to ``--s6``), so one figure serves
-light and dark; text stays text in the page's own font; ids carry the figure's key, so that many
-figures share a page. Names from data never reach matplotlib: the page sets legends in HTML.
+How they take on the page's looks is in ``svg``. Names from data never reach matplotlib: the page sets
+legends in HTML.
 """
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from penstock.svg import (
+    COLOURS,
+    HEAT,
+    INK,
+    SERIES,
+    dash_of,
+    figure_axes,
+    finished,
+    markup,
+    style_of,
+)
 
+if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = [
     "SERIES",
@@ -36,99 +41,7 @@ __all__ = [
     "thresholds",
 ]
 
-SERIES = 6  # colours; more curves start again, with another dash
-DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 3)), (0, (3, 1)))
-# Stand-ins that no figure would use by chance; ``_finished`` turns them into the page's variables.
-INK, GRID, HEAT = "#0a0b01", "#0a0b02", "#0a0b03"
-COLOURS = tuple(f"#0a0b1{index}" for index in range(1, SERIES + 1))
-VARIABLES = {
-    INK: "var(--muted)",
-    GRID: "var(--grid)",
-    HEAT: "var(--s1)",
-    **{colour: f"var(--s{index})" for index, colour in enumerate(COLOURS, 1)},
-}
 FEWEST_RECALL = 0.005
-SIZE_IN = (6.0, 4.2)
-SETTINGS: Mapping[str, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.size": 12,
-    "axes.labelsize": 12,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.xmargin": 0.0,
-    "figure.facecolor": "none",
-    "grid.color": GRID,
-    "grid.linewidth": 1.0,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.minor.size": 0,
-    "ytick.minor.size": 0,
-    "lines.linewidth": 2.0,
-    "lines.solid_capstyle": "round",
-    "path.simplify": False,
-    "axes.unicode_minus": True,
-    "axes.formatter.use_mathtext": False,
-}
-
-
-@contextmanager
-def _figure(size_in: tuple[float, float] = SIZE_IN, **more: Any) -> Iterator[tuple[Figure, Any]]:
-    from matplotlib import rc_context, rcParamsDefault
-    from matplotlib.figure import Figure
-
-    # From matplotlib's defaults, not the user's matplotlibrc: the bytes must not depend on it.
-    defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k != "backend"}
-    with rc_context(defaults | dict(SETTINGS)):
-        figure = Figure(figsize=size_in, layout="constrained")
-        yield figure, figure.subplots(**more)
-
-
-def _finished(figure: Figure, key: str, label: str) -> Markup:
-    """Return the figure as SVG for the middle of an HTML page."""
-    from matplotlib import rc_context
-
-    stream = io.StringIO()
-    with rc_context({"svg.hashsalt": key}):
-        figure.savefig(
-            stream,
-            format="svg",
-            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
-        )
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    for useless in (r"<metadata>.*?</metadata>\s*", r"<!--.*?-->\s*", r"<style.*?</style>\s*"):
-        svg = re.sub(useless, "", svg, flags=re.DOTALL)
-    # An HTML page needs no namespaces, and the page sets size and font.
-    svg = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", svg)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r" font-family: [^;\"]*;", "", svg).replace("xlink:href", "href")
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    used = set(re.findall(r"#([\w.-]+)[\")]", svg))
-    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\1{key}-", svg)
-    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
-    svg = re.sub(r"<g/>|(?<=\n)\s+|(?<=[a-z\d]) ?\n(?=[LzQC\"])", "", svg)
-    for stand_in, variable in VARIABLES.items():
-        svg = svg.replace(stand_in, variable)
-    head = f'<svg class="plot" role="img" aria-label="{escape(label)}"'
-    return _markup(svg.replace("<svg", head, 1).strip())
-
-
-def _markup(svg: str) -> Markup:
-    # matplotlib escapes its own text; everything else here is numbers and escaped names.
-    return Markup(svg)  # noqa: S704
 
 
 def _square(axes: Axes, x: str, y: str) -> None:
@@ -137,19 +50,14 @@ def _square(axes: Axes, x: str, y: str) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
 
 
-def _style(index: int) -> dict[str, Any]:
-    dash = DASHES[(index % SERIES + index // SERIES) % len(DASHES)]
-    return {"color": COLOURS[index % SERIES], "linestyle": dash}
-
-
 def roc(curves: Sequence[Mapping[str, Sequence[float]]], *, key: str, label: str) -> Markup:
     """Return ROC curves, ``{"fpr", "tpr"}`` each, on one plot."""
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (2, 3)))
         for index, curve in enumerate(curves):
-            axes.plot(curve["fpr"], curve["tpr"], **_style(index))
+            axes.plot(curve["fpr"], curve["tpr"], **style_of(index))
         _square(axes, "false positive rate (1 - specificity)", "true positive rate (recall)")
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def precision_recall(
@@ -159,22 +67,22 @@ def precision_recall(
 
     Points below a recall of 0.005 are left out: the precision of a handful of rows is noise.
     """
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         axes.axhline(base_rate, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         for index, curve in enumerate(curves):
             points = list(zip(curve["recall"], curve["precision"], strict=True))
             shown = [point for point in points if point[0] >= FEWEST_RECALL] or points
-            axes.plot(*zip(*shown, strict=True), **_style(index))
+            axes.plot(*zip(*shown, strict=True), **style_of(index))
         _square(axes, "recall", "precision")
         axes.text(0.02, base_rate + 0.015, f"base rate {base_rate:.3f}", fontsize=11, va="bottom")
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def calibration(
     bins: Sequence[Mapping[str, float]], *, series: int, key: str, label: str
 ) -> Markup:
     """Return the share of positives over the mean score, per bin ``{"score", "rate", "rows"}``."""
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(
             [one["score"] for one in bins],
@@ -185,12 +93,12 @@ def calibration(
             linewidth=1.5,
         )
         _square(axes, "mean score of a bin", "share of positives in it")
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def score_histogram(scores: Mapping[str, Sequence[float]], *, key: str, label: str) -> Markup:
     """Return the score densities of both classes from ``{"edges", "negatives", "positives"}``."""
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         for name, colour in (("negatives", COLOURS[0]), ("positives", COLOURS[1])):
             total = max(sum(scores[name]), 1)
             shares = [count / total for count in scores[name]]
@@ -199,7 +107,7 @@ def score_histogram(scores: Mapping[str, Sequence[float]], *, key: str, label: s
         axes.set(xlim=(0, 1), ylim=(0, None), xlabel="score", ylabel="share of the class")
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         _few_ticks(axes, percent=True)
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def thresholds(
@@ -208,9 +116,9 @@ def thresholds(
     """Return precision, recall and F1 over the threshold, with vertical ``marks`` (text -> threshold)."""
     from matplotlib.ticker import FuncFormatter
 
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         for index, name in enumerate(("precision", "recall", "f1")):
-            axes.plot(curve["threshold"], curve[name], **_style(index))
+            axes.plot(curve["threshold"], curve[name], **style_of(index))
         right = max(curve["threshold"][-1], 1e-9)
         for text, at in marks.items():
             if at <= right:
@@ -221,7 +129,7 @@ def thresholds(
         axes.set(xlim=(0, right), ylim=(-0.005, 1.12), xlabel="threshold")
         axes.xaxis.set_major_formatter(FuncFormatter(_tick))
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def lines(
@@ -235,10 +143,10 @@ def lines(
     """Return values over epochs, ``(epochs, values)`` each, with the epoch ``mark`` pointed out."""
     from matplotlib.ticker import MaxNLocator
 
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         for index, (epochs, values) in enumerate(curves):
             few = len(epochs) <= 30
-            axes.plot(epochs, values, **_style(index), marker="o" if few else None, markersize=4)
+            axes.plot(epochs, values, **style_of(index), marker="o" if few else None, markersize=4)
         if mark is not None:
             axes.axvline(mark, color=INK, linewidth=1, linestyle=(0, (2, 3)))
             low, high = axes.get_xlim()
@@ -255,7 +163,7 @@ def lines(
         axes.margins(x=0.03)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         _few_ticks(axes)
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def residuals(
@@ -263,7 +171,7 @@ def residuals(
 ) -> Markup:
     """Return the residual histogram from ``{"edges", "counts"}``."""
     colour = COLOURS[series % SERIES]
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         axes.stairs(
             histogram["counts"],
             histogram["edges"],
@@ -278,7 +186,7 @@ def residuals(
         axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.set(ylim=(0, None), xlabel="label - prediction (middle 99 %)", ylabel="rows")
         _few_ticks(axes, x=True)
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def predicted_actual(
@@ -288,12 +196,11 @@ def predicted_actual(
     import numpy as np
 
     cells = np.asarray(counts, dtype=float)
-    strength = np.sqrt(
-        cells / max(float(cells.max()), 1.0)
-    )  # a few rows must show beside thousands
+    # The root, because a few rows must show beside thousands.
+    strength = np.sqrt(cells / max(float(cells.max()), 1.0))
     edges = np.linspace(*span, len(cells) + 1)
     step = edges[1] - edges[0]
-    with _figure() as (figure, axes):
+    with figure_axes() as (figure, axes):
         for level in range(1, 9):
             # One path per shade instead of one per cell keeps the figure small.
             at = np.argwhere((strength > (level - 1) / 8) & (strength <= level / 8))
@@ -301,7 +208,7 @@ def predicted_actual(
         axes.plot(span, span, color=INK, linewidth=1, linestyle=(0, (2, 3)))
         axes.set(xlim=span, ylim=span, xlabel="label", ylabel="prediction")
         _few_ticks(axes, x=True)
-        return _finished(figure, key, label)
+        return finished(figure, key, label)
 
 
 def _squares(axes: Axes, corners: Sequence[tuple[float, float]], step: float, alpha: float) -> None:
@@ -356,7 +263,7 @@ def sparkline(counts: Sequence[float], *, label: str, bars: bool = False) -> Mar
         path.append(
             f"M{index * step + gap / 2:.1f} {height:g}v{-tall:.1f}h{step - gap:.1f}v{tall:.1f}z"
         )
-    return _markup(
+    return markup(
         f'<svg class="spark" role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" '
         f'preserveAspectRatio="none"><path d="{"".join(path)}"/></svg>'
     )
@@ -395,7 +302,7 @@ def heat_map(
                 f'<text class="head" x="{side + row * cell + 5}" y="{y + 15}">{name}</text>'
             )
     wide = side + size * cell + 110
-    return _markup(
+    return markup(
         f'<svg class="heat" role="img" aria-label="{escape(label)}" viewBox="0 0 {wide} {size * cell}" '
         f'style="min-width: {min(wide, 980)}px; max-width: {wide}px">{"".join(parts)}</svg>'
     )
@@ -407,9 +314,9 @@ def _short(name: str, limit: int = 22) -> str:
 
 def swatch(index: int) -> Markup:
     """Return the key of curve ``index`` for a legend: a short line in its colour and dash."""
-    dash = DASHES[(index % SERIES + index // SERIES) % len(DASHES)]
+    dash = dash_of(index)
     gaps = "" if isinstance(dash, str) else ",".join(f"{2 * length:g}" for length in dash[1])
-    return _markup(
+    return markup(
         '<svg class="key" viewBox="0 0 26 8" aria-hidden="true"><path d="M0 4H26" '
         f'style="stroke: var(--s{index % SERIES + 1}); stroke-dasharray: {gaps or "none"}"/></svg>'
     )

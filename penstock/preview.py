@@ -104,8 +104,10 @@ def predict(
     return counts, planning.build_plan(statistics, spec, fitted_on={"rows": counts["train"]})
 
 
-def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+def _table(console: Console, title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    # Not the table's own title: that one wraps at the table's width.
+    console.print(f"[italic]{title}[/]", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify = "right" if column in right else "left"
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
@@ -126,7 +128,9 @@ def _show_sources(console: Console, tables: Mapping[str, Source]) -> None:
 
 
 def _show_joins(console: Console, spec: Spec) -> None:
-    shown = _table(f"joins onto {spec.merge.base}", "source", "on", "expect", "on a repeated key")
+    shown = _table(
+        console, f"joins onto {spec.merge.base}", "source", "on", "expect", "on a repeated key"
+    )
     for join in spec.merge.joins:
         on = ", ".join(
             left if left == right else f"{left} = {right}" for left, right in join.key_pairs()
@@ -137,7 +141,9 @@ def _show_joins(console: Console, spec: Spec) -> None:
 
 
 def _show_features(console: Console, plan: FeaturePlan) -> None:
-    shown = _table("features", "column", "kind", "missing becomes", "outputs", right=("outputs",))
+    shown = _table(
+        console, "features", "column", "kind", "missing becomes", "outputs", right=("outputs",)
+    )
     for column in plan.columns:
         fill = column.fill
         value = "refused" if fill.value is None else f"{fill.value} ({fill.rule})"
@@ -151,14 +157,14 @@ def _show_dataset(
     title = (
         f"dataset: {plan.width:,} columns, {plan.layout}, about {plan.row_bytes:,.0f} bytes a row"
     )
-    shown = _table(title, "split", "rows", "MB, about", right=("rows", "MB, about"))
+    shown = _table(console, title, "split", "rows", "MB, about", right=("rows", "MB, about"))
     for split, rows in counts.items():
         shown.add_row(split, f"{rows:,}", f"{rows * plan.row_bytes / 1e6:,.1f}")
     console.print(shown, "")
 
 
 def _show_models(console: Console, spec: Spec) -> None:
-    shown = _table("models", "model", "input", "hyperparameters", "gates")
+    shown = _table(console, "models", "model", "input", "hyperparameters", "gates")
     for model in spec.train:
         hyperparameters = ", ".join(f"{k} {v}" for k, v in model.hyperparameters.items())
         gates = ", ".join(f"{k} {v}" for k, v in (spec.evaluate.gates | model.gates).items())
@@ -167,7 +173,7 @@ def _show_models(console: Console, spec: Spec) -> None:
 
 
 def _show_stages(console: Console, workspace: Workspace) -> None:
-    shown = _table("stages", "stage", "would")
+    shown = _table(console, "stages", "stage", "would")
     for stage, unchanged in stages.unchanged(workspace).items():
         shown.add_row(stage, "be skipped: nothing has changed" if unchanged else "run")
     console.print(shown)

@@ -39,8 +39,7 @@ def check(table: Table, source: Source, uri: str) -> dict[str, Any]:
         MalformedRowsError: Their share is past the source's limit. The quarantine is written first.
     """
     storage.delete_prefix(uri)
-    good = table.rows.count()
-    bad = table.bad.count() if table.bad is not None else 0
+    good, bad = _counts(table)
     reasons: list[dict[str, Any]] = []
     if table.bad is not None and bad:
         numbered = _numbered(table.bad, source)
@@ -59,6 +58,16 @@ def check(table: Table, source: Source, uri: str) -> dict[str, Any]:
         )
         raise EmptyTableError(table.name, remedy)
     return {"rows": good, "malformed_rows": bad, "reasons": reasons}
+
+
+def _counts(table: Table) -> tuple[int, int]:
+    """Return the well-formed and the malformed rows. One Spark job, which also fills the cache."""
+    from pyspark.sql import functions as F
+
+    if table.bad is None:
+        return table.everything.count(), 0
+    reasons = table.everything.agg(F.count(F.lit(1)), F.count(REASON)).first()
+    return (0, 0) if reasons is None else (reasons[0] - reasons[1], reasons[1])
 
 
 def _reasons(kept: DataFrame) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ class Table:
         name: As the spec calls it.
         rows: The well-formed rows, typed, with partition folders and derived columns. Lazy.
         bad: The others: ``__file``, ``__text`` (the exact line), ``__reason``. Lazy; None for Parquet.
+        everything: Both, with ``__reason`` null for well-formed rows. Lazy; the same as ``rows`` for Parquet.
         types: Type of each column, in order, as Spark SQL names it.
         inferred: Names of the columns whose type was inferred.
         notes: What a person should know of the inference, one sentence each.
@@ -57,6 +58,7 @@ class Table:
     name: str
     rows: DataFrame
     bad: DataFrame | None
+    everything: DataFrame
     types: Mapping[str, str]
     inferred: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ def read(session: SparkSession, name: str, source: Source, uri: str) -> Table:
         name=name,
         rows=(rows := _derive(name, good, source)),
         bad=typed.filter(f"`{REASON}` is not null").select(*BAD_COLUMNS),
+        everything=typed,
         types=dict(rows.dtypes),
         inferred=tuple(undeclared),
         notes=tuple(note for c in undeclared for note in guesses[c].notes(name, c)),
@@ -130,7 +133,13 @@ def _parquet(
             raise SchemaMismatchError(name, column, found, expected, remedy)
     rows = _derive(name, rows, source)
     return Table(
-        name=name, rows=rows, bad=None, types=dict(rows.dtypes), files=files, size_bytes=size_bytes
+        name=name,
+        rows=rows,
+        bad=None,
+        everything=rows,
+        types=dict(rows.dtypes),
+        files=files,
+        size_bytes=size_bytes,
     )
 
 

@@ -17,77 +17,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock import sketch as sketches
+from penstock.cells import names_array, numbers, plain, present, taken, texts
 from penstock.errors import InputError
 from penstock.sketch import Floats, Hashes, Ints, Moments, Sketch, moments_of, smallest, text_hashes
 
 __all__ = [
     "CategoryState",
     "ColumnState",
-    "Family",
     "Kind",
     "NumericState",
     "OtherState",
     "Wanted",
-    "family",
     "merge_states",
-    "numbers",
     "state_of",
-    "texts",
 ]
 
 Kind = Literal["numeric", "categorical", "other"]
-Family = Literal["number", "boolean", "string", "date", "null", "other"]
-
-INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-FLOATING = ("halffloat", "float", "double")
-
-
-def family(kind: str) -> Family:
-    """Return which types are read alike, from an Arrow type's text.
-
-    >>> [family(kind) for kind in ("int32", "decimal128(9, 2)", "large_string", "date32[day]")]
-    ['number', 'number', 'string', 'date']
-    >>> family("dictionary<values=string, indices=int32, ordered=0>")
-    'string'
-    """
-    if kind.startswith("dictionary<values="):
-        return family(kind.removeprefix("dictionary<values=").rsplit(", indices=", 1)[0])
-    if kind in INTEGERS or kind in FLOATING or kind.startswith("decimal"):
-        return "number"
-    if kind in ("string", "large_string", "string_view"):
-        return "string"
-    named: dict[str, Family] = {"bool": "boolean", "null": "null"}
-    return named.get(kind, "date" if kind.startswith("date") else "other")
-
-
-def numbers(array: Any) -> Floats:
-    """Return a number or boolean Arrow array as float64 (n,), NaN for null. May be read-only."""
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_null(array.type):
-        return np.full(len(array), np.nan)
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.uint8())
-    elif pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def texts(array: Any) -> Any:
-    """Return the values of a categorical Arrow array as large_string (n,), null for null or NaN.
-
-    A whole number has the same text whether it arrives as an integer, a float or a decimal.
-    """
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    if not pa.types.is_floating(array.type):
-        return array.cast(pa.large_string())
-    array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
-    whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53))
-    integers = pc.cast(pc.if_else(whole, array, pa.scalar(None, array.type)), pa.int64())
-    return pc.coalesce(integers.cast(pa.large_string()), array.cast(pa.large_string()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,7 +181,7 @@ class CategoryState:
     rows: int = 0
     nulls: int = 0
     nans: int = 0
-    values: Any = field(default_factory=lambda: pa.array([], pa.large_string()))
+    values: Any = field(default_factory=lambda: names_array([]))
     counts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     label_rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     label_sums: Floats = field(default_factory=lambda: np.empty(0))
@@ -272,7 +217,7 @@ class CategoryState:
         hashes = self.hashes
         return replace(
             self,
-            values=self.values.take(pa.array(kept)),
+            values=taken(self.values, kept),
             counts=self.counts[kept],
             label_rows=self.label_rows[kept],
             label_sums=self.label_sums[kept],
@@ -288,23 +233,20 @@ def _category_state(wanted: Wanted, array: Any, label: Floats | None) -> Categor
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     values = texts(encoded.dictionary)
     # Code 0 stands for null.
-    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False) + 1
+    codes = np.where(present(encoded), plain(encoded.indices).astype(np.int64) + 1, 0)
     size = len(values) + 1
     counts = np.bincount(codes, minlength=size)
-    nulls = int(
-        counts[0] + counts[1:][encoded.dictionary.is_null().to_numpy(zero_copy_only=False)].sum()
-    )
-    kept = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False) & (counts[1:] > 0))
+    nulls = int(counts[0] + counts[1:][~present(encoded.dictionary)].sum())
+    kept = np.flatnonzero(present(values) & (counts[1:] > 0))
     label_rows, label_sums = _label_sums(codes, label, counts)
-    present = int(counts[1:][kept].sum())
     return CategoryState(
         name=wanted.name,
         type=wanted.type,
         cap=wanted.cap,
         rows=len(array),
         nulls=nulls,
-        nans=len(array) - nulls - present,
-        values=values.take(pa.array(kept)),
+        nans=len(array) - nulls - int(counts[1:][kept].sum()),
+        values=taken(values, kept),
         counts=counts[1:][kept],
         label_rows=label_rows[1:][kept],
         label_sums=label_sums[1:][kept],
@@ -324,9 +266,9 @@ def _label_sums(codes: Ints, label: Floats | None, counts: Any) -> tuple[Any, An
 
 def _merged_categories(states: Sequence[CategoryState]) -> CategoryState:
     encoded = pa.concat_arrays([state.values for state in states]).dictionary_encode()
-    codes = encoded.indices.to_numpy().astype(np.int64)
+    codes = plain(encoded.indices).astype(np.int64)
     order = pc.sort_indices(encoded.dictionary)
-    by_name = order.to_numpy()
+    by_name = plain(order)
 
     def summed(parts: Sequence[Any]) -> Any:
         # Sums of counts are whole and below 2^53: exact in float64.
@@ -397,12 +339,12 @@ class OtherState:
 
 def _other_state(wanted: Wanted, array: Any) -> OtherState:
     kind, hashes = array.type, None
-    present = array.drop_null()
+    cells = array.drop_null()
     if pa.types.is_temporal(kind) and kind.bit_width in (32, 64):
-        integers = present.view(pa.int32() if kind.bit_width == 32 else pa.int64())
-        hashes = smallest(sketches.integer_hashes(integers.to_numpy().astype(np.int64)))
+        integers = cells.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+        hashes = smallest(sketches.integer_hashes(plain(integers).astype(np.int64)))
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        hashes = smallest(text_hashes(present.cast(pa.large_binary())))
+        hashes = smallest(text_hashes(cells.cast(pa.large_binary())))
     return OtherState(
         name=wanted.name, type=wanted.type, rows=len(array), nulls=array.null_count, hashes=hashes
     )

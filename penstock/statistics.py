@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.cells import names_array
 from penstock.errors import InputError
 from penstock.sketch import Floats, Moments, Sketch
 from penstock.states import (
@@ -353,7 +354,7 @@ def _state(body: Mapping[str, Any]) -> ColumnState:
     if body["kind"] != "numeric" and values["hashes"] is not None:
         values["hashes"] = np.array(values["hashes"], np.uint64)
     if body["kind"] == "categorical":
-        values["values"] = pa.array(values["values"], pa.large_string())
+        values["values"] = names_array(values["values"])
         values["counts"] = np.array(values["counts"], np.int64)
         values["label_rows"] = np.array(values["label_rows"], np.int64)
         values["label_sums"] = np.array(values["label_sums"], np.float64)

@@ -6,6 +6,8 @@ import dataclasses
 import decimal
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -534,3 +536,35 @@ def test_all_problems_of_all_columns_are_told_at_once():
         "column 'c': 1 of 2 rows of the train split are missing, expected none, as impute is 'refuse'\n"
         "  choose another impute rule for it, or filter those rows in merge.where"
     )
+
+
+def test_encoding_imports_neither_pandas_nor_spark(tmp_path):
+    """They would cost each Spark worker and each serving container most of its start."""
+    rows = batch(n=[1.0, None], c=["a", None], k=[1, 2])
+    of = spec(numeric("n"), categorical("c", "k"), dataset={"layout": "sparse"})
+    (tmp_path / "plan.json").write_text(plan(rows, of=of).to_json())
+    with (
+        pa.OSFile(str(tmp_path / "rows"), "wb") as sink,
+        pa.ipc.new_file(sink, rows.schema) as writer,
+    ):
+        writer.write(rows)
+    code = """
+import sys, pyarrow as pa
+from penstock.plan import FeaturePlan
+from penstock.states import Wanted
+from penstock.statistics import Collector
+rows = pa.ipc.open_file("rows").get_batch(0)
+plan = FeaturePlan.from_json(open("plan.json").read())
+kinds = {"n": "numeric", "c": "categorical", "k": "categorical"}
+types = {field.name: str(field.type) for field in rows.schema}
+collector = Collector([Wanted(name=n, type=types[n], kind=k) for n, k in kinds.items()], label="y")
+collector.add(rows, plan.labels(rows).astype("f8"))
+collector.finish()
+print(plan.encode(rows).shape, sorted({"pandas", "pyspark", "boto3"} & set(sys.modules)))
+"""
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert found.stdout == "(2, 6) []\n"

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penstock import evaluate, report
+from penstock import evaluate
 from penstock.metrics import BinaryState, MulticlassState, RegressionState
 from penstock.report import ReportInputs, render
+from penstock.report_numbers import metric_text, short_text
+from penstock.report_words import COMPARED, WORDS
 
 HOSTILE = '<script>alert("x")</script>&\'"$a_1$'
 NUMERIC = (
@@ -27,26 +29,33 @@ CATEGORICAL = (
 SIZES = {"carrier": 17, "origin": 3, "dest": 96, "planes__manufacturer": 12, "planes__type": 4}
 
 
-def profile_of(rng: np.random.Generator) -> dict[str, Any]:
-    columns: list[dict[str, Any]] = []
-    rows = 261_402
-    base = {"distinct_is_exact": True, "missing": 0, "missing_share": 0.0, "role": "feature"}
+PROFILED_ROWS = 261_402
+PROFILED = {"distinct_is_exact": True, "missing": 0, "missing_share": 0.0, "role": "feature"}
+
+
+def numeric_columns(rng: np.random.Generator) -> list[dict[str, Any]]:
+    columns = []
     for at, (name, low, high) in enumerate(NUMERIC):
         values = low + (high - low) * rng.beta(1 + at % 4, 1 + (at * 7) % 5, 20_000)
         counts, edges = np.histogram(values, 30)
         share = {"weather__wind_gust": 0.7747, "plane_age": 0.1716}.get(name, 0.013 * (at % 3))
         steps = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-        columns.append(base | {
+        columns.append(PROFILED | {
             "name": name, "kind": "numeric", "type": "double", "distinct": 40 + 77 * at,
-            "missing": int(share * rows), "missing_share": share, "min": low, "max": high,
+            "missing": int(share * PROFILED_ROWS), "missing_share": share, "min": low, "max": high,
             "mean": float(values.mean()), "std": float(values.std()),
             "quantiles": {str(q): float(np.quantile(values, q)) for q in steps},
             "histogram": {"edges": edges.tolist(), "counts": (counts * 13).tolist()},
             "label_correlation": round(float(rng.normal(0, 0.09)), 4),
         })  # fmt: skip
+    return columns
+
+
+def categorical_columns(rng: np.random.Generator) -> list[dict[str, Any]]:
+    columns = []
     for name, size in CATEGORICAL:
         counts = np.sort(rng.zipf(1.6, size).clip(1, 400))[::-1]
-        counts = (counts / counts.sum() * rows).astype(int)
+        counts = (counts / counts.sum() * PROFILED_ROWS).astype(int)
         top = [
             {
                 "value": f"{name[:2].upper()}{i}",
@@ -55,16 +64,21 @@ def profile_of(rng: np.random.Generator) -> dict[str, Any]:
             }
             for i, c in enumerate(counts[:20])
         ]
-        columns.append(base | {
+        columns.append(PROFILED | {
             "name": name, "kind": "categorical", "type": "string", "distinct": size, "top": top,
             "label_correlation": None,
         })  # fmt: skip
-    columns.append(base | {
+    return columns
+
+
+def profile_of(rng: np.random.Generator) -> dict[str, Any]:
+    columns = [*numeric_columns(rng), *categorical_columns(rng)]
+    columns.append(PROFILED | {
         "name": "late", "kind": "numeric", "type": "int32", "role": "label", "distinct": 2, "min": 0, "max": 1,
         "mean": 0.24, "std": 0.427, "quantiles": {}, "histogram": {"edges": [0, 0.5, 1], "counts": [198_665, 62_737]},
         "label_correlation": 1.0,
     })  # fmt: skip
-    columns.append(base | {
+    columns.append(PROFILED | {
         "name": "tailnum", "kind": "other", "type": "string", "role": "key", "distinct": 4037,
         "distinct_is_exact": False, "missing": 2001, "missing_share": 0.00765, "label_correlation": None,
     })  # fmt: skip
@@ -72,7 +86,7 @@ def profile_of(rng: np.random.Generator) -> dict[str, Any]:
     noise = rng.normal(size=(len(names), 6))
     matrix = np.atleast_2d(np.corrcoef(noise))
     correlation = {"columns": names, "matrix": [[float(v) for v in row] for row in matrix]}
-    return {"rows": rows, "label": "late", "columns": columns, "correlation": correlation}
+    return {"rows": PROFILED_ROWS, "label": "late", "columns": columns, "correlation": correlation}
 
 
 MERGE = {
@@ -379,9 +393,9 @@ def test_the_comparison_shows_every_model_as_in_metrics_json(task):
 
     rows = PAGES[task].table("On the test split")
     assert rows[0] == ["Metric", *models, "What it says"]
-    for metric, row in zip(report.COMPARED[task], rows[1:], strict=True):
-        shown = [report._metric(model["test"][metric]) for model in models.values()]
-        assert row[:-1] == [report.WORDS[metric][0], *shown]
+    for metric, row in zip(COMPARED[task], rows[1:], strict=True):
+        shown = [metric_text(model["test"][metric]) for model in models.values()]
+        assert row[:-1] == [WORDS[metric][0], *shown]
 
 
 @TASKS
@@ -389,14 +403,14 @@ def test_every_metric_that_a_gate_may_name_is_shown(task):
     shown = {found["data-metric"] for _, found in PAGES[task].elements if "data-metric" in found}
 
     assert shown | {"sensitivity"} >= set(evaluate.known_metrics(task))
-    assert set(evaluate.known_metrics(task)) - {"sensitivity"} <= set(report.WORDS)
+    assert set(evaluate.known_metrics(task)) - {"sensitivity"} <= set(WORDS)
 
 
 def test_gates_and_thresholds_equal_the_inputs():
     page, models = PAGES["binary"], INPUTS["binary"].models
 
     assert page.table("Gates")[1:] == [
-        [name, report.WORDS[gate["metric"]][0], gate["gate"].replace(">=", "≥").replace("<=", "≤"),
+        [name, WORDS[gate["metric"]][0], gate["gate"].replace(">=", "≥").replace("<=", "≤"),
          f"{gate['found']:.4f}", "passed" if gate["passed"] else "failed"]
         for name, model in models.items() for gate in model["gates"]
     ]  # fmt: skip
@@ -486,10 +500,10 @@ def test_the_strongest_features_are_named():
     ]  # fmt: skip
     assert [row[0] for row in tables[1][1:]] == [names[i] for i in order]
     assert tables[1][0][1] == "total gain"
-    assert tables[1][1][1] == report._short_number(total[order[0]])
+    assert tables[1][1][1] == short_text(total[order[0]])
     assert tables[0][0][1] == "standardized"
     coefficients = INPUTS["binary"].explanations["linear-learner"]["values"]["standardized"]
-    assert tables[0][1][1] == report._short_number(max(coefficients, key=abs))
+    assert tables[0][1][1] == short_text(max(coefficients, key=abs))
     assert ["dest", f"{dest:.1%}".replace("%", " %"), ""] in PAGES["binary"].table(
         "By source column"
     )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,18 @@ from sklearn.metrics import log_loss, r2_score, roc_auc_score
 
 from penstock.containers import linear_learner, load_model
 
+
+@cache
+def solution(make: Callable[[int], Rows], count: int) -> LogisticRegression:
+    """scikit-learn's solver on all rows at once; once per test run, it is slow."""
+    rows = make(count)
+    return LogisticRegression(max_iter=300).fit(rows.features, rows.labels)
+
+
+def solved(make: Callable[[int], Rows], count: int, test: Rows) -> np.ndarray:
+    return np.asarray(solution(make, count).predict_proba(test.features))
+
+
 BINARY = {"predictor_type": "binary_classifier"}
 
 
@@ -20,8 +34,8 @@ BINARY = {"predictor_type": "binary_classifier"}
 def test_it_predicts_as_well_as_a_solver_that_sees_all_rows(
     train: Train, layout: str, optimizer: str
 ) -> None:
-    rows, validation, test = binary_rows(20_000), binary_rows(4000, 10), binary_rows(6000, 20)
-    solver = LogisticRegression(max_iter=2000).fit(rows.features, rows.labels)
+    rows, validation, test = binary_rows(12_000), binary_rows(3000, 10), binary_rows(6000, 20)
+    theirs = solved(binary_rows, 12_000, test)[:, 1]
     if layout == "sparse":
         rows, validation = rows.sparse(), validation.sparse()
 
@@ -31,7 +45,6 @@ def test_it_predicts_as_well_as_a_solver_that_sees_all_rows(
 
     assert code == 0
     ours = load_model(base / "model").score(test.features)
-    theirs = solver.predict_proba(test.features)[:, 1]
     assert ours.shape == (6000,)
     assert ours.dtype == np.float64
     assert roc_auc_score(test.labels, ours) > roc_auc_score(test.labels, theirs) - 0.002
@@ -44,9 +57,9 @@ def test_few_rows_are_enough_when_steps_are_longer(train: Train) -> None:
 
     _, base = train(linear_learner, BINARY, {"train": rows})
 
-    theirs = LogisticRegression(max_iter=2000).fit(rows.features, rows.labels)
+    theirs = solved(binary_rows, 1500, test)[:, 1]
     auc = roc_auc_score(test.labels, load_model(base / "model").score(test.features))
-    assert auc > roc_auc_score(test.labels, theirs.predict_proba(test.features)[:, 1]) - 0.01
+    assert auc > roc_auc_score(test.labels, theirs) - 0.01
 
 
 def test_coefficients_are_those_of_the_features_as_they_came(train: Train) -> None:
@@ -82,7 +95,7 @@ def test_coefficients_are_those_of_the_features_as_they_came(train: Train) -> No
     ],
 )
 def test_every_regression_loss_fits_a_line(train: Train, loss: str) -> None:
-    rows = number_rows(10_000)
+    rows = number_rows(6000)
 
     _, base = train(linear_learner, {"predictor_type": "regressor", "loss": loss}, {"train": rows})
 
@@ -104,8 +117,7 @@ def test_a_quantile_is_predicted(train: Train) -> None:
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
 def test_classes_get_probabilities(train: Train, layout: str) -> None:
-    rows, test = class_rows(20_000), class_rows(4000, seed=20)
-    solver = LogisticRegression(max_iter=2000).fit(rows.features, rows.labels)
+    rows, test = class_rows(12_000), class_rows(4000, seed=20)
     hyperparameters = {"predictor_type": "multiclass_classifier", "num_classes": "3"}
 
     _, base = train(
@@ -117,7 +129,7 @@ def test_classes_get_probabilities(train: Train, layout: str) -> None:
     np.testing.assert_allclose(ours.sum(axis=1), 1)
     assert (
         log_loss(test.labels, ours)
-        < log_loss(test.labels, solver.predict_proba(test.features)) + 0.001
+        < log_loss(test.labels, solved(class_rows, 12_000, test)) + 0.001
     )
     assert list(model.explanation()["values"]) == ["class 0", "class 1", "class 2", "standardized"]
 

@@ -24,7 +24,7 @@ def in_memory(rows: Rows, test: Rows, hyperparameters: dict[str, str]) -> np.nda
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
 def test_it_predicts_as_well_as_a_matrix_in_memory(train: Train, layout: str) -> None:
-    rows, test = binary_rows(12_000), binary_rows(5000, 20)
+    rows, test = binary_rows(8000), binary_rows(5000, 20)
     given = rows.sparse() if layout == "sparse" else rows
 
     code, base = train(xgboost, BINARY, {"train": given})
@@ -41,9 +41,9 @@ def test_it_predicts_as_well_as_a_matrix_in_memory(train: Train, layout: str) ->
 @pytest.mark.parametrize("share", [0.5, 0.01], ids=["trained as dense", "trained as sparse"])
 def test_rows_get_the_same_score_in_either_layout(train: Train, share: float) -> None:
     features = sparse.random_array(
-        (3000, 40), density=share, format="csr", dtype=np.float32, rng=np.random.default_rng(1)
+        (2000, 40), density=share, format="csr", dtype=np.float32, rng=np.random.default_rng(1)
     )
-    labels = (features.sum(axis=1) > features.sum() / 3000).astype(np.float32)
+    labels = (features.sum(axis=1) > features.sum() / 2000).astype(np.float32)
 
     _, base = train(xgboost, BINARY, {"train": Rows(features, labels)})
 

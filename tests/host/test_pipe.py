@@ -62,6 +62,12 @@ def read(folder: Path, epoch: int) -> bytes:
         return b"".join(iter(lambda: stream.read(1 << 16), b""))
 
 
+def read_exactly(descriptor: int, count: int) -> None:
+    """Read ``count`` bytes, and no more: the next read would wait for bytes that never come."""
+    while count:
+        count -= len(os.read(descriptor, min(count, 1 << 16)))
+
+
 def test_every_epoch_is_the_objects_back_to_back(
     feed: Callable[..., Feeder], folder: Path, shards: tuple[str, ...]
 ) -> None:
@@ -156,9 +162,7 @@ def test_a_failure_never_looks_like_an_end(
     feeder = feed((shards[0], missing), on_failure=failed.set)
 
     descriptor = os.open(folder / "train_0", os.O_RDONLY)
-    found = b""
-    while len(found) < len(CONTENT[0]):
-        found += os.read(descriptor, 1 << 16)
+    read_exactly(descriptor, len(CONTENT[0]))
     assert failed.wait(DEADLINE_S)
     os.set_blocking(descriptor, False)
 
@@ -178,11 +182,9 @@ def test_an_object_that_is_shorter_than_the_dataset_says_is_a_failure(
     feeder = feed(shards[:1], size_bytes=(300_004,), on_failure=failed.set)
 
     descriptor = os.open(folder / "train_0", os.O_RDONLY)
-    while not failed.is_set():
-        os.read(descriptor, 1 << 16)
-        if feeder.flow.bytes == 300_000:
-            assert failed.wait(DEADLINE_S)
+    read_exactly(descriptor, 300_000)
 
+    assert failed.wait(DEADLINE_S)
     assert feeder.failure == (
         f"channel 'train', epoch 0: {shards[0]!r} has 300000 bytes, the dataset says 300004\n"
         "  verify the dataset, then convert it again"

@@ -95,7 +95,7 @@ def test_paths_uris_and_streams_are_read(tmp_path):
 
     sources = [path, str(path), f"file://{path}", path.open("rb"), io.BytesIO(path.read_bytes())]
     found = [[plain(batch) for batch in recordio.read(source, 4)] for source in sources]
-    sources[3].close()  # type: ignore[union-attr]
+    sources[3].close()
 
     assert [len(rows) for _, rows, _ in found[0]] == [4, 4, 2]
     assert found == [found[0]] * 5

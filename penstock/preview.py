@@ -116,7 +116,7 @@ def _table(console: Console, title: str, *columns: str, right: tuple[str, ...] =
 
 def _show_sources(console: Console, tables: Mapping[str, Source]) -> None:
     shown = _table(
-        "sources (* inferred)", "source", "files", "MB", "columns", right=("files", "MB")
+        console, "sources (* inferred)", "source", "files", "MB", "columns", right=("files", "MB")
     )
     for name, table in tables.items():
         marked = (f"{c} {kind}{'*' * (c in table.inferred)}" for c, kind in table.types.items())

@@ -12,7 +12,13 @@ from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
 from penstock.containers import load_model, xgboost
 
-BINARY = {"objective": "binary:logistic", "num_round": "30", "max_depth": "4", "seed": "3"}
+BINARY = {
+    "objective": "binary:logistic",
+    "num_round": "30",
+    "max_depth": "4",
+    "seed": "3",
+    "nthread": "1",
+}
 
 
 def in_memory(rows: Rows, test: Rows, hyperparameters: dict[str, str]) -> np.ndarray:
@@ -58,7 +64,7 @@ def test_rows_get_the_same_score_in_either_layout(train: Train, share: float) ->
 @pytest.mark.parametrize("objective", ["multi:softprob", "multi:softmax"])
 def test_classes_get_probabilities(train: Train, objective: str) -> None:
     rows, test = class_rows(4000), class_rows(3000, seed=20)
-    hyperparameters = {"objective": objective, "num_class": "3", "num_round": "10"}
+    hyperparameters = {"objective": objective, "num_class": "3", "num_round": "10", "nthread": "1"}
 
     _, base = train(xgboost, hyperparameters, {"train": rows})
 
@@ -74,10 +80,10 @@ def test_classes_get_probabilities(train: Train, objective: str) -> None:
 def test_numbers_are_predicted(train: Train) -> None:
     rows, test = number_rows(5000), number_rows(3000, 20)
 
-    _, base = train(xgboost, {"num_round": "20"}, {"train": rows})
+    _, base = train(xgboost, {"num_round": "20", "nthread": "1"}, {"train": rows})
 
     ours = load_model(base / "model").score(test.features)
-    theirs = in_memory(rows, test, {"num_round": "20"})
+    theirs = in_memory(rows, test, {"num_round": "20", "nthread": "1"})
     assert r2_score(test.labels, ours) == pytest.approx(r2_score(test.labels, theirs), abs=0.01)
 
 

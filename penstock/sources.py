@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from penstock.errors import (
     MissingFileError,
     SchemaMismatchError,
 )
-from penstock.spark import map_tasks, sql_expression
+from penstock.spark import sql_expression
 from penstock.spec import Source
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ FILE, LINE, REASON = "__file", "__text", "__reason"
 CORRUPT = "__corrupt"
 CELLS, OBJECT = "cells", "object"  # reasons that quarantine words in full
 BAD_COLUMNS = (FILE, LINE, REASON)
-HEADERS_PER_TASK = 256
+HEADER_BYTES, HEADER_THREADS = 1 << 16, 16
 SHOWN_CHARACTERS = 60
 
 
@@ -75,7 +76,7 @@ class Table:
 def read(session: SparkSession, name: str, source: Source, uri: str) -> Table:
     """Read a source from ``uri``.
 
-    Runs one Spark job over the first lines of CSV files, one that lists the keys of JSON objects,
+    Reads the first line of every CSV file. Runs one Spark job that lists the keys of JSON objects,
     and one that infers the types of columns left undeclared. The typed rows are cached (memory,
     then disk) because counting, checking and joining each pass over them.
 
@@ -161,7 +162,7 @@ def _cells(
         F.col("value").alias(LINE), F.col("_metadata.file_path").alias(FILE), *partitions
     ).filter(F.length(F.trim(LINE)) > 0)
     if source.format == "csv":
-        header, text = _header(session, name, source, files)
+        header, text = _header(name, source, files)
         # A line equal to the header is a header: the first of its file, or a file glued to another.
         variants = [mark + text + end for mark in ("", "\ufeff") for end in ("", "\r")]
         lines = lines.filter(~F.col(LINE).isin(variants))
@@ -201,47 +202,37 @@ def _null(cell: Column, source: Source) -> Column:
     return F.when(~cell.isin(*source.null_values), cell)
 
 
-def _header(
-    session: SparkSession, name: str, source: Source, files: Sequence[str]
-) -> tuple[list[str], str]:
+def _header(name: str, source: Source, files: Sequence[str]) -> tuple[list[str], str]:
     """Return the column names that all CSV files share, and their header line."""
-    groups = [files[i : i + HEADERS_PER_TASK] for i in range(0, len(files), HEADERS_PER_TASK)]
-    found = map_tasks(session, groups, _first_lines, what=f"{name}: headers")
-    first: tuple[str, str] | None = None
-    for uri, text in (pair for group in found for pair in group):
-        if first is None:
-            first = (uri, text)
-        elif text != first[1]:
+    # 64 KiB of each file: waiting, not work, so threads do, and no Spark job has to start for it.
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        texts = list(pool.map(_first_line, files))
+    first = texts[0]
+    for uri, text in zip(files, texts, strict=True):
+        if text != first:
             raise InputError(
                 f"source {name!r}: files have different headers\n"
-                f"  {first[0]}: {first[1][:200]!r}\n  {uri}: {text[:200]!r}\n"
+                f"  {files[0]}: {first[:200]!r}\n  {uri}: {text[:200]!r}\n"
                 "  expected one header for all; write the files anew, or make two sources of them"
             )
-    if first is None:
-        raise EmptyTableError(name, "its files hold no bytes")
-    names = next(csv.reader([first[1]], delimiter=source.separator))
+    names = next(csv.reader([first], delimiter=source.separator))
     repeated = [column for column in names if names.count(column) > 1]
     if repeated or "" in names:
         what = f"names column {repeated[0]!r} twice" if repeated else "has a column without a name"
         raise InputError(
-            f"source {name!r}: the header of {first[0]} {what}: {first[1][:200]!r}\n"
+            f"source {name!r}: the header of {files[0]} {what}: {first[:200]!r}\n"
             "  expected a different name for every column"
         )
-    return names, first[1]
+    return names, first
 
 
-def _first_lines(uris: Sequence[str], attempt: int) -> list[tuple[str, str]]:
-    """Return the first line of each file, without byte order mark and line end."""
-    import pyarrow as pa
-
-    found = []
-    for uri in uris:
-        system, path = storage.filesystem(uri)
-        with system.open_input_stream(path) as stream:  # inflates .gz by its name
-            text = pa.BufferedInputStream(stream, 1 << 16).read(1 << 16)
-        line = bytes(text).split(b"\n", 1)[0].removesuffix(b"\r")
-        found.append((uri, line.decode("utf-8-sig", errors="replace")))
-    return found
+def _first_line(uri: str) -> str:
+    """Return the first line of a file, without byte order mark and line end."""
+    system, path = storage.filesystem(uri)
+    with system.open_input_stream(path) as stream:  # inflates .gz by its name
+        head = bytes(stream.read(HEADER_BYTES))
+    line = head.split(b"\n", 1)[0].removesuffix(b"\r")
+    return line.decode("utf-8-sig", errors="replace")
 
 
 def _json_keys(lines: DataFrame) -> list[str]:

@@ -163,8 +163,9 @@ def read_bytes(uri: str) -> bytes:
 def open_output(uri: str) -> Iterator[Any]:
     """Open ``uri`` for writing a new or replaced file; parents are made.
 
-    On S3 the object appears at the end of the block, whole or not at all. On a local disk it
-    grows in place: write under a name that nobody reads until a manifest lists it.
+    On a local disk the file grows in place; on S3 the object appears at the end of the block, and a
+    block that raises leaves the part written until then, as pyarrow cannot abort an upload. So write
+    under a name that nobody reads until a manifest lists it.
     """
     system, path = filesystem(uri)
     if normal(uri).startswith("file://"):

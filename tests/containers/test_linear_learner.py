@@ -11,7 +11,7 @@ from containers.conftest import Train
 from containers.jobs import Rows, binary_rows, class_rows, number_rows
 from sklearn.linear_model import LinearRegression, LogisticRegression, QuantileRegressor
 from sklearn.metrics import log_loss, r2_score, roc_auc_score
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from penstock.containers import linear_learner, load_model
 

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from penstock import recordio
 from penstock.errors import CorruptRecordError, DataError, InputError
+from penstock.recordio import records as records_module
 
 
 def assert_same(records, features, labels):
@@ -277,6 +278,49 @@ def test_broken_varints_behind_a_good_record_of_their_layout_are_found(count):
     assert str(caught.value) == (
         f"part.rec: bad RecordIO at byte {at}: payload is not a Record: packed varints have no end"
     )
+
+
+@pytest.mark.parametrize("place", [1, 11, 13, 15])
+@pytest.mark.parametrize("by", [-1, 1])
+def test_lengths_must_agree_though_the_layout_is_that_of_a_good_record(place, by):
+    good = record([1, 2], 3).SerializeToString()
+    bad = bytearray(good)
+    bad[place] += by
+
+    with pytest.raises(CorruptRecordError) as caught:
+        recordio.decode(frame(good) + frame(bytes(bad)) + frame(good), source="part.rec")
+
+    assert len(frame(good)) <= caught.value.offset_bytes < 2 * len(frame(good))
+
+
+def test_values_must_be_whole_though_the_layout_is_that_of_a_good_record():
+    good = record([1, 2]).SerializeToString()
+    bad = bytearray(good[:-1])
+    for place in (1, 11, 13, 15):
+        bad[place] -= 1
+
+    with pytest.raises(CorruptRecordError) as caught:
+        recordio.decode(frame(good) + frame(bytes(bad)), source="part.rec")
+
+    assert str(caught.value) == (
+        f"part.rec: bad RecordIO at byte {len(frame(good)) + 8 + 16}: "
+        "payload is not a Record: 7 bytes of values, not a multiple of 4"
+    )
+
+
+def test_rows_that_differ_in_numbers_alone_are_read_at_once(rng, monkeypatch):
+    """However many rows: one of them is parsed, and the others compared with it."""
+    parsed = []
+    parse = records_module.parse
+    monkeypatch.setattr(
+        records_module, "parse", lambda *row, **more: parsed.append(row) or parse(*row, **more)
+    )
+    features = rng.normal(size=(500, 7)).astype(np.float32)
+
+    records = recordio.decode(recordio.encode_dense(features, features[:, 0].copy()))
+
+    assert np.array_equal(records.features, features)
+    assert len(parsed) == 1
 
 
 def with_bytes():

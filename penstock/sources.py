@@ -30,7 +30,7 @@ from penstock.spec import Source
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["BAD_COLUMNS", "Table", "read"]
+__all__ = ["BAD_COLUMNS", "Table", "find", "read"]
 
 FILE, LINE, REASON = "__file", "__text", "__reason"
 CORRUPT = "__corrupt"
@@ -73,6 +73,19 @@ class Table:
             frame.unpersist()
 
 
+def find(name: str, uri: str) -> list[storage.File]:
+    """Return the files of a source, at least one. Lists; reads nothing.
+
+    Raises:
+        MissingFileError: There is none.
+    """
+    files = storage.glob_files(uri)
+    if not files:
+        remedy = f"check sources.{name}.path and the root; names that start with '_' or '.' do not count"
+        raise MissingFileError(f"source {name!r}", uri, remedy)
+    return files
+
+
 def read(session: SparkSession, name: str, source: Source, uri: str) -> Table:
     """Read a source from ``uri``.
 
@@ -87,13 +100,7 @@ def read(session: SparkSession, name: str, source: Source, uri: str) -> Table:
         SchemaMismatchError: A Parquet column has another type than was declared.
         InputError: Files of one source have different columns.
     """
-    files = storage.glob_files(uri)
-    if not files:
-        raise MissingFileError(
-            f"source {name!r}",
-            uri,
-            f"check sources.{name}.path and the root; names that start with '_' or '.' do not count",
-        )
+    files = find(name, uri)
     full = [file for file in files if file.size_bytes]
     if not full:
         raise EmptyTableError(name, f"all {len(files)} files below {uri!r} have 0 bytes")

@@ -110,8 +110,10 @@ def _gate(workspace: Workspace, record: Record) -> None:
 
 
 def _merge_depends(workspace: Workspace) -> dict[str, Any]:
+    from penstock import sources
+
     files = {
-        name: [[workspace.below(f.uri), f.size_bytes, f.mtime_ns] for f in storage.glob_files(uri)]
+        name: [[workspace.below(f.uri), f.size_bytes, f.mtime_ns] for f in sources.find(name, uri)]
         for name, uri in workspace.inputs().items()
     }
     parts = ("name", "sources", "merge", "split", "label", "features")

@@ -223,18 +223,19 @@ class Trainer:
         """Train one epoch; return its objective and the mean of its weights."""
         weights = np.zeros_like(self._now.weights)
         bias = np.zeros_like(self._now.bias)
-        total, mass, step = 0.0, 0.0, 0
+        total, mass, step, rows = 0.0, 0.0, 0, 0
         for batch in job.channel("train").epoch(self._values["mini_batch_size"]):
             loss, share = self._step(batch, self._rate_at(epoch, step))
             total, mass, step = total + loss, mass + share, step + 1
             weights += self._now.weights
             bias += self._now.bias
+            rows += batch.rows
             if job.stopping:
                 raise contract.StopRequested
-        if step != self._steps:
+        if rows != self._census.features.rows:
             raise DataError(
-                f"channel 'train': epoch {epoch + 1} had {step} mini-batches, the first had "
-                f"{self._steps}\n  every epoch of a channel must give the same rows"
+                f"channel 'train': epoch {epoch + 1} had {rows} rows, the first had "
+                f"{self._census.features.rows}\n  every epoch of a channel must give the same rows"
             )
         return self._in_units(total / mass), Weights(weights=weights / step, bias=bias / step)
 

@@ -58,7 +58,8 @@ class Passes(xgboost.DataIter):
         self._job, self._channel, self._classes = job, job.channel(name), classes
         self.where = f"channel {name!r}"
         self._batches: Generator[Batch] | None = None
-        self._first = True  # whether the pass has given no batch yet
+        self._rows = 0
+        self._pass_rows: int | None = None  # rows of the first pass
         self.width: int | None = like.width if like else None
         self.layout: str | None = like.layout if like else None
         super().__init__()
@@ -67,26 +68,38 @@ class Passes(xgboost.DataIter):
         """Begin the next pass: the channel's next epoch."""
         self.close()
         self._batches = self._channel.epoch(BATCH_ROWS)
-        self._first = True
+        self._rows = 0
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Hand one batch to XGBoost; return whether there was one."""
-        if self._job.stopping:
-            raise contract.StopRequested
-        batch = next(self._batches, None) if self._batches is not None else None
+        # Only here: an exception that a signal raises anywhere else below XGBoost's C++ is lost.
+        with self._job.interruptible():
+            batch = next(self._batches, None) if self._batches is not None else None
         if batch is None:
-            if self._first:
-                raise DataError(
-                    f"{self.where} has 0 rows, expected at least 1\n  check the split's shares"
-                )
+            self._end_pass()
             return False
-        self._first = False
+        self._rows += batch.rows
+        if self._pass_rows is not None and self._rows > self._pass_rows:
+            self._end_pass()
         self.width = self.width or int(batch.features.shape[1])
         check_width(batch, self.width, self.where)
         class_rows_of(batch.labels, self._classes, self.where)
         self.layout = self.layout or _layout_for(batch.features)
         input_data(data=in_layout(batch.features, self.layout), label=batch.labels)
         return True
+
+    def _end_pass(self) -> None:
+        # XGBoost sizes its memory by the first pass and writes past its end in a longer one.
+        self._pass_rows = self._rows if self._pass_rows is None else self._pass_rows
+        if not self._rows:
+            raise DataError(
+                f"{self.where} has 0 rows, expected at least 1\n  check the split's shares"
+            )
+        if self._rows != self._pass_rows:
+            raise DataError(
+                f"{self.where}: a pass had {self._rows} rows so far, the first had "
+                f"{self._pass_rows}\n  every epoch of a channel must give the same rows"
+            )
 
     def close(self) -> None:
         """End the pass; a FIFO that is not read to its end is closed."""
@@ -135,8 +148,7 @@ def _train(job: contract.Job) -> None:
     contract.log(f"hyperparameters: { {k: v for k, v in values.items() if v is not None} }")
     threads = values["nthread"] or _cores()
     try:
-        with job.interruptible():
-            matrices = _matrices(job, values, threads)
+        matrices = _matrices(job, values, threads)
     except contract.StopRequested:
         contract.log("stopped before the first round; there is no model to save")
         return

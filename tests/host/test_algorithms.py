@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from containers.jobs import Rows, binary_rows, write_shards
+from containers.jobs import Rows, binary_rows, write_job, write_shards
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -189,3 +192,56 @@ def test_a_corrupt_shard_fails_the_job_and_is_named(tmp_path: Path, name: str) -
     assert result.failure_reason.startswith("ClientError: ")
     assert "bad RecordIO at byte" in result.failure_reason
     assert list(result.model_dir.iterdir()) == []
+
+
+def write(fifo: Path, content: bytes) -> None:
+    with suppress(BrokenPipeError):  # a reader that saw enough
+        fifo.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (
+            "linear-learner",
+            "ClientError: channel 'train': epoch 1 had {second} rows, the first had {first}\n"
+            "  every epoch of a channel must give the same rows",
+        ),
+        (
+            "xgboost",
+            "ClientError: channel 'train': a pass had {second} rows so far, the first had {first}\n"
+            "  every epoch of a channel must give the same rows",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("first", "second"), [(500, 400), (400, 500)], ids=["fewer", "more"])
+def test_an_epoch_of_other_rows_is_refused(
+    tmp_path: Path, name: str, reason: str, first: int, second: int
+) -> None:
+    base = write_job(tmp_path, HYPERPARAMETERS[name], {"train": TRAIN[:1]})
+    config = base / "input" / "config" / "inputdataconfig.json"
+    config.write_text(config.read_text().replace("File", "Pipe"))
+    data = base / "input" / "data"
+    rows = [first, second, second, second, second]
+    feeders = []
+    for epoch, count in enumerate(rows):
+        os.mkfifo(data / f"train_{epoch}")
+        content = TRAIN[:count].encoded()
+        thread = threading.Thread(target=write, args=(data / f"train_{epoch}", content))
+        thread.start()
+        feeders.append(thread)
+
+    ended = subprocess.run(
+        algorithm(name).program,
+        env=os.environ | {"SAGEMAKER_BASE_DIR": str(base)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    failure = (base / "output" / "failure").read_text()
+    assert failure == reason.format(first=first, second=second)
+    for epoch, thread in enumerate(feeders):
+        while thread.is_alive():
+            os.close(os.open(data / f"train_{epoch}", os.O_RDONLY | os.O_NONBLOCK))
+            thread.join(0.01)

@@ -31,9 +31,30 @@ def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = Fals
         PenstockError: As the first failing stage says. After a failed gate the report still runs.
     """
     workspace = Workspace(root=root, file=specfile.load(spec))
-    _terminate_as_ctrl_c()
+    _interrupt_on(signal.SIGINT, signal.SIGTERM)
     screen = Screen(Console(stderr=True))
     outcomes: list[stages.Outcome] = []
+    try:
+        failed = _run(names, workspace, screen, outcomes, force=force)
+    except KeyboardInterrupt:
+        screen.console.print(
+            _interrupted(names[len(outcomes)], workspace), highlight=False, soft_wrap=True
+        )
+        raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+    Console().print(closing_table(outcomes, place=lambda path: path))
+    if failed is not None:
+        raise failed
+
+
+def _run(
+    names: Sequence[str],
+    workspace: Workspace,
+    screen: Screen,
+    outcomes: list[stages.Outcome],
+    *,
+    force: bool,
+) -> GateError | None:
+    """Run the stages, adding to ``outcomes``; return the gate that failed, if one did."""
     failed: GateError | None = None
     with ExitStack() as open_, translated():
         made: list[SparkSession] = []
@@ -47,30 +68,24 @@ def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = Fals
         context = stages.Context(workspace=workspace, session=start, say=screen.say)
         for name in names:
             try:
-                outcome = _one(name, context, screen, force=force)
+                with screen.stage(name):
+                    outcome = stages.run(name, context, force=force)
             except GateError as error:
                 failed = error
-                record = workspace.done(name)
-                outcome = stages.Outcome(record=record, skipped=False)
-            except KeyboardInterrupt:
-                screen.console.print(_interrupted(name, workspace))
-                raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+                outcome = stages.Outcome(record=workspace.done(name), skipped=False)
             outcomes.append(outcome)
-            screen.console.print(_line(outcome), highlight=False)
-    Console().print(closing_table(outcomes, place=lambda path: path))
-    if failed is not None:
-        raise failed
+            screen.console.print(_line(outcome), highlight=False, soft_wrap=True)
+    return failed
 
 
-def _terminate_as_ctrl_c() -> None:
-    """Let SIGTERM (YARN, a shell's kill) unwind as Ctrl-C does, so that containers are ended."""
+def _interrupt_on(*signals: signal.Signals) -> None:
+    """Let these unwind as KeyboardInterrupt, so that containers are ended and FIFOs removed.
+
+    SIGTERM is what YARN and a shell's kill send. A shell starts background jobs with SIGINT ignored.
+    """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def _one(name: str, context: stages.Context, screen: Screen, *, force: bool) -> stages.Outcome:
-    with screen.stage(name):
-        return stages.run(name, context, force=force)
+        for number in signals:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _line(outcome: stages.Outcome) -> str:

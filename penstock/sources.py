@@ -81,7 +81,9 @@ def find(name: str, uri: str) -> list[storage.File]:
     """
     files = storage.glob_files(uri)
     if not files:
-        remedy = f"check sources.{name}.path and the root; names that start with '_' or '.' do not count"
+        remedy = (
+            f"check sources.{name}.path and the root; names that start with '_' or '.' do not count"
+        )
         raise MissingFileError(f"source {name!r}", uri, remedy)
     return files
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +24,8 @@ __all__ = ["Activity", "activity", "map_tasks", "session", "sql_expression", "tr
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+STOP_GRACE_S = 20
 
 SETTINGS: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",  # the same timestamps on every machine
@@ -77,11 +82,55 @@ def session(name: str, *, conf: Mapping[str, str] | None = None) -> Iterator[Spa
         settings |= {k: v for k, v in LOCAL_SETTINGS.items() if not given.contains(k)}
     for key, value in (settings | dict(conf or {})).items():
         builder = builder.config(key, value)
-    made = builder.getOrCreate()
+    with _interrupts_held():
+        made = builder.getOrCreate()
     try:
         yield made
+    except KeyboardInterrupt:
+        _abandon(made)
+        raise
     finally:
         made.stop()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C waiting while a session starts, and let it raise KeyboardInterrupt afterwards.
+
+    pyspark sets a handler of its own, which talks to the JVM in the middle of another talk with it
+    and loses both. The JVM and its Python workers inherit the mask: Ctrl-C is this process's to handle.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    logging.getLogger().addFilter(_no_py4j_traces)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _no_py4j_traces(record: logging.LogRecord) -> bool:
+    """Drop the traceback that py4j logs to the root logger for every interrupt it passes on."""
+    return "while sending command" not in str(record.msg)
+
+
+def _abandon(session: SparkSession) -> None:
+    """Stop a session whose main thread was interrupted while it waited for the JVM.
+
+    That thread's connection still owes it an answer, so another thread, with a connection of its own,
+    stops the context: running jobs are cancelled, and their cries are not for the user.
+    """
+
+    def stop() -> None:
+        session.sparkContext.setLogLevel("OFF")
+        session.sparkContext._jsc.sc().stop()
+
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    stopping.join(STOP_GRACE_S)
 
 
 def map_tasks(

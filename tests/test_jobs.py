@@ -100,12 +100,16 @@ def wait_for(process, what, seconds=120):
     raise AssertionError(f"no line with {what!r} in {seconds} s")
 
 
-def group_is_gone(group):
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
+def living(folder):
+    """Return the processes whose environment names ``folder``; a zombie's is empty."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(folder).encode() in entry.read_bytes():
+                found.append(entry.parent.name)
+        except OSError:
+            continue
+    return found
 
 
 @pytest.mark.spark
@@ -122,11 +126,12 @@ def test_ctrl_c_ends_with_130_and_leaves_no_record_and_no_process(january, tmp_p
     (tmp_path / "raw").symlink_to(january / "raw")
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock", "run", str(tmp_path / "pipeline.yaml"), "--root", str(tmp_path)],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment(), start_new_session=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env=environment() | {"TMPDIR": str(tmp_path)}, start_new_session=True,
     )  # fmt: skip
     if after:
         assert after in wait_for(process, after)
-        wait_until(lambda: list((Path("/tmp")).glob("penstock-job-*/ml/input/data/train_1")), 60)
+        wait_until(lambda: list(tmp_path.glob("penstock-job-*/ml/input/data/train_1")), 60)
     else:
         wait_until(lambda: children(process.pid), 60)
 
@@ -136,7 +141,8 @@ def test_ctrl_c_ends_with_130_and_leaves_no_record_and_no_process(january, tmp_p
     assert process.returncode == 130, told
     assert f"interrupted in stage '{stage}'" in told
     assert not (tmp_path / "runs" / "flights" / f"{stage}.json").exists()
-    wait_until(lambda: group_is_gone(process.pid), 30)
+    wait_until(lambda: not living(tmp_path), 30)
+    assert list(tmp_path.glob("penstock-job-*")) == []
 
 
 def children(pid):

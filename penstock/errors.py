@@ -5,7 +5,8 @@ PenstockError                         exit code 1
 │   ├── SpecError                                   every problem of a pipeline.yaml, with lines
 │   ├── MissingFileError
 │   ├── MissingColumnsError
-│   └── SchemaMismatchError
+│   ├── SchemaMismatchError
+│   └── HyperparametersError                        in penstock.containers.hyperparameters
 ├── DataError                                   3   the data is wrong: fix the rows, then run again
 │   ├── EmptyTableError
 │   ├── DuplicateKeyError

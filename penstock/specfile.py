@@ -15,11 +15,31 @@ import yaml
 from pydantic import ValidationError
 
 from penstock import storage
+from penstock.containers.hyperparameters import HyperparametersError
 from penstock.errors import MissingFileError, SpecError, listed, nearest
 from penstock.evaluate import known_metrics
+from penstock.host.algorithms import check_hyperparameters, hyperparameter_text
 from penstock.spec import CategoricalFeatures, NumericFeatures, Spec
 
 __all__ = ["SpecFile", "load", "parse"]
+
+# algorithm -> the hyperparameter that says what is learned, its default, and how it begins per task
+TASK_HYPERPARAMETERS = {
+    "linear-learner": (
+        "predictor_type",
+        "",
+        {
+            "binary": "binary_classifier",
+            "multiclass": "multiclass_classifier",
+            "regression": "regressor",
+        },
+    ),
+    "xgboost": (
+        "objective",
+        "reg:squarederror",
+        {"binary": "binary:", "multiclass": "multi:", "regression": "reg:"},
+    ),
+}
 
 Location = tuple[str | int, ...]
 Problem = tuple[int, str, str]
@@ -291,8 +311,29 @@ def _models(spec: Spec) -> Iterator[tuple[Location, str]]:
                 f"a model is called {model.label!r} already; give this one a name",
             )
         names.setdefault(model.label, index)
+        texts = {name: hyperparameter_text(value) for name, value in model.hyperparameters.items()}
+        try:
+            check_hyperparameters(model.algorithm, texts)
+        except HyperparametersError as error:
+            yield from ((("train", index, "hyperparameters"), text) for text in error.problems)
+        else:
+            yield from _fits_task(spec.task, index, model.algorithm, texts)
         yield from _gates(spec, ("train", index, "gates"), model.gates)
     yield from _gates(spec, ("evaluate", "gates"), spec.evaluate.gates)
+
+
+def _fits_task(
+    task: str, index: int, algorithm: str, hyperparameters: dict[str, str]
+) -> Iterator[tuple[Location, str]]:
+    """Yield that a model learns something else than the task asks for."""
+    name, default, fitting = TASK_HYPERPARAMETERS[algorithm]
+    found = hyperparameters.get(name, default)
+    if not found.startswith(fitting[task]):
+        yield (
+            ("train", index, "hyperparameters", name),
+            f"{found!r} does not fit task: {task}, expected {fitting[task]!r}"
+            + ("..." if fitting[task].endswith(":") else ""),
+        )
 
 
 def _gates(spec: Spec, where: Location, gates: dict[str, str]) -> Iterator[tuple[Location, str]]:

@@ -23,6 +23,7 @@ from penstock.host import (
     TrainingResult,
     algorithm,
     check_hyperparameters,
+    hyperparameter_text,
     pack_model,
     run_training,
 )
@@ -42,7 +43,9 @@ def training_request(
         InputError: The algorithm does not take these hyperparameters; all problems at once.
     """
     chosen = algorithm(model.algorithm)
-    hyperparameters = {name: _text(value) for name, value in model.hyperparameters.items()}
+    hyperparameters = {
+        name: hyperparameter_text(value) for name, value in model.hyperparameters.items()
+    }
     check_hyperparameters(model.algorithm, hyperparameters)
     return TrainingRequest(
         job=job,
@@ -134,8 +137,3 @@ def _body(
         "best_epoch": facts.get("best_epoch"),
         "width": channels["train"].width,
     }
-
-
-def _text(value: str | float | bool) -> str:  # noqa: FBT001  a value, not a flag
-    """Return a hyperparameter as SageMaker takes it: a text."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -67,7 +67,12 @@ def shop_spec(**changes: Any) -> dict[str, Any]:
             {"kind": "numeric", "columns": ["amount"]},
             {"kind": "categorical", "columns": ["customers__city"]},
         ],
-        "train": [{"algorithm": "linear-learner"}],
+        "train": [
+            {
+                "algorithm": "linear-learner",
+                "hyperparameters": {"predictor_type": "binary_classifier"},
+            }
+        ],
     }
     return body | changes
 

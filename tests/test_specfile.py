@@ -21,7 +21,7 @@ features:
     columns: [amount]
 train:
   - algorithm: xgboost
-    hyperparameters: {num_round: 3}
+    hyperparameters: {num_round: 3, objective: 'binary:logistic'}
 """
 
 
@@ -81,14 +81,16 @@ def test_meaning_is_checked_beside_unknown_keys():
         ("[amount]", "[amount, amount]", "features[0].columns[1]: column 'amount' is in features[0] already; keep one"),
         ("[amount]", "[paid]", "features[0].columns[0]: column 'paid' is the label; a feature must not be what it predicts"),
         ("kind: numeric", "kind: numerical", "features[0]: found kind 'numerical', expected 'numeric', 'categorical'"),
-        ("{num_round: 3}", "{num_round: 3}\n    gates: {accurcy: '> 0.5'}", "train[0].gates.accurcy: a binary task has no metric 'accurcy'; did you mean 'accuracy'?"),
-        ("{num_round: 3}", "{num_round: 3}\n    gates: {auc: 0.5}", "train[0].gates.auc: found 0.5; input should be a valid string"),
+        ("'binary:logistic'}", "'binary:logistic'}\n    gates: {accurcy: '> 0.5'}", "train[0].gates.accurcy: a binary task has no metric 'accurcy'; did you mean 'accuracy'?"),
+        ("'binary:logistic'}", "'binary:logistic'}\n    gates: {auc: 0.5}", "train[0].gates.auc: found 0.5; input should be a valid string"),
+        ("num_round: 3", "num_round: three", "train[0].hyperparameters: 'num_round' is 'three', expected an integer of at least 1: most boosting rounds"),
+        ("'binary:logistic'", "'reg:squarederror'", "train[0].hyperparameters.objective: 'reg:squarederror' does not fit task: binary, expected 'binary:'..."),
         ("key: [id]", "key: [id]\nsplit: {train: 0.5}", "split: train + validation + test is 0.7, expected 1"),
         ("[amount]", "[amount]\n    impute: constant", "features[0]: impute is constant, so fill_value is needed"),
         ("format: csv}", "format: cvs}", "sources.orders.format: found 'cvs', expected 'csv', 'json' or 'parquet'; did you mean 'csv'?"),
         ("column: paid}", "column: paid, classes: [a]}", "label.classes: found 1 classes, a binary task has 2"),
         ("  key: [id]", "  key: [id]\n  key: [id]", "merge.key: key is given twice; keep one"),
-        ("{num_round: 3}", "{num_round: 3}\n  - algorithm: xgboost", "train[1]: a model is called 'xgboost' already; give this one a name"),
+        ("'binary:logistic'}", "'binary:logistic'}\n  - {algorithm: xgboost, hyperparameters: {num_round: 3, objective: 'binary:logistic'}}", "train[1]: a model is called 'xgboost' already; give this one a name"),
     ],
 )  # fmt: skip
 def test_each_problem_is_worded_whole(found, put, problem):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from penstock.host.algorithms import ALGORITHMS, Algorithm, algorithm, check_hyperparameters
+from penstock.host.algorithms import (
+    ALGORITHMS,
+    Algorithm,
+    algorithm,
+    check_hyperparameters,
+    hyperparameter_text,
+)
 from penstock.host.artifact import pack_model, unpack_model
 from penstock.host.layout import Channel, TrainingRequest
 from penstock.host.metrics import Metric
@@ -19,6 +25,7 @@ __all__ = [
     "TrainingResult",
     "algorithm",
     "check_hyperparameters",
+    "hyperparameter_text",
     "pack_model",
     "run_training",
     "unpack_model",

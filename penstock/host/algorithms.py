@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from penstock.errors import InputError, listed, nearest
 
-__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "check_hyperparameters"]
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "check_hyperparameters", "hyperparameter_text"]
 
 Definitions = tuple[tuple[str, str], ...]
 
@@ -118,6 +118,15 @@ def algorithm(name: str) -> Algorithm:
         hint = f"\n  did you mean {close!r}?" if close else ""
         raise InputError(f"unknown algorithm {name!r}, expected {listed(tuple(ALGORITHMS))}{hint}")
     return ALGORITHMS[name]
+
+
+def hyperparameter_text(value: str | float | bool) -> str:  # noqa: FBT001  a value, not a flag
+    """Return a value as SageMaker takes hyperparameters: a text.
+
+    >>> hyperparameter_text(True), hyperparameter_text(0.1)
+    ('true', '0.1')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_hyperparameters(name: str, hyperparameters: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ thread that ends with the stage.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from penstock.stages import Outcome
 
-__all__ = ["Screen", "closing_table"]
+__all__ = ["Screen", "closing_table", "outputs_table"]
 
 POLL_S = 0.25
 
@@ -98,22 +98,30 @@ def _detail(now: Activity, before: Activity | None) -> str:
     return text.strip()
 
 
-def closing_table(outcomes: list[Outcome], *, place: Callable[[str], str]) -> Table:
-    """Return the table that a run ends with: a row per stage, its time, rates and main output."""
+def closing_table(outcomes: list[Outcome]) -> Table:
+    """Return the table that a run ends with: a row per stage, its time and rates."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage")
     table.add_column("")
-    for name in ("seconds", "rows", "rows/s", "MB/s"):
+    for name in ("seconds", "rows", "rows/s", "MB", "MB/s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("output", overflow="fold")
     for outcome in outcomes:
         record = outcome.record
-        status = "[dim]skipped[/]" if outcome.skipped else "[green]ran[/]"
-        first = next(iter(record.outputs.values()), "")
-        rows_s, mb_s = "", ""
-        if record.seconds and not outcome.skipped:
-            rows_s = f"{record.rows / record.seconds:,.0f}"
-            mb_s = f"{record.size_bytes / record.seconds / 1e6:,.1f}"
-        seconds = "" if outcome.skipped else f"{record.seconds:,.1f}"
-        table.add_row(record.stage, status, seconds, f"{record.rows:,}", rows_s, mb_s, place(first))
+        row = [f"{record.rows:,}", f"{record.size_bytes / 1e6:,.1f}"]
+        if outcome.skipped:
+            table.add_row(record.stage, "[dim]skipped[/]", "", row[0], "", row[1], "")
+            continue
+        seconds = max(record.seconds, 1e-3)
+        rates = [f"{record.rows / seconds:,.0f}", f"{record.size_bytes / seconds / 1e6:,.1f}"]
+        row = [f"{seconds:,.1f}", row[0], rates[0], row[1], rates[1]]
+        table.add_row(record.stage, "[green]ran[/]", *row)
+    return table
+
+
+def outputs_table(outcomes: list[Outcome]) -> Table:
+    """Return what the stages left behind, below the root."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for outcome in outcomes:
+        for path in outcome.record.outputs.values():
+            table.add_row(outcome.record.stage, path)
     return table

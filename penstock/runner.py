@@ -14,7 +14,7 @@ from rich.console import Console
 
 from penstock import specfile, stages
 from penstock.errors import INTERRUPTED_EXIT_CODE, GateError, PenstockError
-from penstock.progress import Screen, closing_table
+from penstock.progress import Screen, closing_table, outputs_table
 from penstock.spark import session, translated
 from penstock.workspace import Workspace
 
@@ -41,7 +41,7 @@ def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = Fals
             _interrupted(names[len(outcomes)], workspace), highlight=False, soft_wrap=True
         )
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None
-    Console().print(closing_table(outcomes, place=lambda path: path))
+    Console().print(closing_table(outcomes), "", outputs_table(outcomes))
     if failed is not None:
         raise failed
 
@@ -92,7 +92,11 @@ def _line(outcome: stages.Outcome) -> str:
     record = outcome.record
     if outcome.skipped:
         return f"{record.stage:<9} skipped: inputs, spec and code are unchanged (--force runs it)"
-    return f"{record.stage:<9} ran in {record.seconds:,.1f} s, {record.rows:,} rows"
+    found = "".join(
+        f", {model} {metric} {'undefined' if value is None else f'{value:.4f}'}"
+        for model, (metric, value) in record.details.get("headline", {}).items()
+    )
+    return f"{record.stage:<9} ran in {record.seconds:,.1f} s, {record.rows:,} rows{found}"
 
 
 def _interrupted(name: str, workspace: Workspace) -> str:

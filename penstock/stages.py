@@ -306,7 +306,13 @@ def _evaluate(context: Context, run_id: str) -> dict[str, Any]:
         "outputs": {"metrics": workspace.below(where)},
         "rows": test.rows * len(models),
         "size_bytes": test.size_bytes * len(models),
-        "details": {"failures": evaluate.gate_failures(document)},
+        "details": {
+            "failures": evaluate.gate_failures(document),
+            "headline": {
+                name: [metric := evaluate.HEADLINE[spec.task], entry["test"][metric]]
+                for name, entry in models.items()
+            },
+        },
     }
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from penstock import joins, quarantine, sources, storage
 from penstock.curated import SPLITS, Curated, CuratedFile
 from penstock.errors import DataError, EmptyTableError, InputError
-from penstock.spark import map_tasks, sql_expression
+from penstock.spark import map_tasks, named, sql_expression
 from penstock.spec import Spec
 from penstock.split import hash_column, split_column
 
@@ -71,24 +71,26 @@ def merge(
         InputError: A file or column is missing, types do not meet, an expression does not fit.
         DataError: A table is empty, a key repeats, too many rows are malformed.
     """
-    tables = {
-        name: sources.read(session, name, spec.sources[name], uri) for name, uri in inputs.items()
-    }
+    tables = _read(session, spec, inputs)
     try:
-        counts = {
-            name: quarantine.check(table, spec.sources[name], storage.join(quarantine_uri, name))
-            for name, table in tables.items()
-        }
-        checked = [joins.checked(spec, tables, join) for join in spec.merge.joins]
-        base = tables[spec.merge.base].rows
-        joins.base_key(spec, base)
-        met = joins.meet(spec, tables, checked, base_rows=counts[spec.merge.base]["rows"])
+        counts = {}
+        for name, table in tables.items():
+            with named(session, f"check {name}"):
+                where = storage.join(quarantine_uri, name)
+                counts[name] = quarantine.check(table, spec.sources[name], where)
+        base_rows = counts[spec.merge.base]["rows"]
+        with named(session, "keys"):
+            checked = [joins.checked(spec, tables, join) for join in spec.merge.joins]
+            joins.base_key(spec, tables[spec.merge.base].rows)
+        with named(session, "count what meets"):
+            met = joins.meet(spec, tables, checked, base_rows=base_rows)
         rows = finish(spec, joined(spec, tables))
-        curated = _write(session, spec, rows, target, base_rows=counts[spec.merge.base]["rows"])
+        with named(session, "join and write"):
+            curated = _write(session, spec, rows, target, base_rows=base_rows)
     finally:
         for table in tables.values():
             table.release()
-    base_rows, kept = counts[spec.merge.base]["rows"], sum(file.rows for file in curated.files)
+    kept = sum(file.rows for file in curated.files)
     record = {
         "rows": {"base": base_rows, "curated": kept, "filtered": base_rows - kept},
         "splits": {split: curated.rows(split) for split in SPLITS},
@@ -100,6 +102,14 @@ def merge(
         "notes": [note for table in tables.values() for note in table.notes],
     }
     return Merged(curated=curated, record=record)
+
+
+def _read(session: SparkSession, spec: Spec, inputs: Mapping[str, str]) -> dict[str, sources.Table]:
+    tables = {}
+    for name, uri in inputs.items():
+        with named(session, f"read {name}"):
+            tables[name] = sources.read(session, name, spec.sources[name], uri)
+    return tables
 
 
 def joined(spec: Spec, tables: Mapping[str, sources.Table]) -> DataFrame:
@@ -155,9 +165,7 @@ def plan_merge(
     session: SparkSession, spec: Spec, inputs: Mapping[str, str]
 ) -> tuple[dict[str, sources.Table], DataFrame]:
     """Return the sources as they would be read and the rows as they would be merged; writes nothing."""
-    tables = {
-        name: sources.read(session, name, spec.sources[name], uri) for name, uri in inputs.items()
-    }
+    tables = _read(session, spec, inputs)
     for join in spec.merge.joins:
         joins.typed_alike(spec, tables, join)
     return tables, finish(spec, joined(spec, tables))

@@ -7,11 +7,13 @@ thread that ends with the stage.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -74,28 +76,27 @@ class Screen:
     def _poll(self, bar: Progress, task: TaskID, ended: threading.Event) -> None:
         from py4j.protocol import Py4JError
 
-        before: Activity | None = None
+        what, since = "", time.monotonic()
         while not ended.wait(POLL_S):
             try:
                 now = activity(self._session) if self._session is not None else None
             except (Py4JError, OSError):  # the session is stopping; the bar only decorates
                 return
             if now is not None:
-                detail = _detail(now, before)
+                if now.what != what:
+                    what, since = now.what, time.monotonic()
+                detail = _detail(now, time.monotonic() - since)
                 bar.update(task, total=now.tasks, completed=now.tasks_done, detail=detail)
             elif self._said:
-                bar.update(task, total=None, detail=self._said[:60])
-            before = now
+                bar.update(task, total=None, detail=escape(self._said[:60].replace("\t", " ")))
 
 
-def _detail(now: Activity, before: Activity | None) -> str:
-    """Return tasks done and, where Spark knows, the rate of the last quarter second."""
+def _detail(now: Activity, seconds: float) -> str:
+    """Return what runs, its tasks and, as far as Spark has been told, its mean rates."""
     text = f"{now.what[:24]} {now.tasks_done}/{now.tasks} tasks"
-    if before is not None and before.what == now.what and now.rows > before.rows:
-        rows = (now.rows - before.rows) / POLL_S
-        size_mb = (now.size_bytes - before.size_bytes) / POLL_S / 1e6
-        text += f"  {rows:,.0f} rows/s  {size_mb:,.1f} MB/s"
-    return text.strip()
+    if now.rows and seconds > POLL_S:
+        text += f" {now.rows / seconds:,.0f} rows/s {now.size_bytes / seconds / 1e6:,.1f} MB/s"
+    return escape(text.strip())
 
 
 def closing_table(outcomes: list[Outcome]) -> Table:

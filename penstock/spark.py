@@ -20,7 +20,7 @@ from penstock.java import java_home
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["Activity", "activity", "map_tasks", "session", "sql_expression", "translated"]
+__all__ = ["Activity", "activity", "map_tasks", "named", "session", "sql_expression", "translated"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -133,6 +133,18 @@ def _abandon(session: SparkSession) -> None:
     stopping.join(STOP_GRACE_S)
 
 
+@contextmanager
+def named(session: SparkSession, what: str) -> Iterator[None]:
+    """Show the Spark jobs of the block as ``what``, in Spark's lists and in the progress bar."""
+    context, key = session.sparkContext, "spark.job.description"
+    before = context.getLocalProperty(key)
+    context.setLocalProperty(key, what)
+    try:
+        yield
+    finally:
+        context._jsc.setLocalProperty(key, before)  # pyspark's own refuses None, which unsets it
+
+
 def map_tasks(
     session: SparkSession, items: Sequence[T], run: Callable[[T, int], R], *, what: str
 ) -> list[R]:
@@ -166,10 +178,8 @@ def map_tasks(
         except PenstockError as error:
             return None, error
 
-    context = session.sparkContext
-    context.setJobDescription(what)
-    outcomes = context.parallelize(items, len(items)).map(guarded).collect()
-    context.setJobDescription("")
+    with named(session, what):
+        outcomes = session.sparkContext.parallelize(items, len(items)).map(guarded).collect()
     for _, error in outcomes:
         if error is not None:
             raise error

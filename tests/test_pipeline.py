@@ -337,3 +337,43 @@ def test_a_model_below_its_gate_ends_with_6_and_still_gets_its_report(tmp_path, 
     )
     assert (root / "reports" / "shop" / "index.html").exists()
     assert job("evaluate", root, path) == 6  # skipped, and still below its gate
+
+
+TASKS = {
+    "multiclass": (
+        "cast(case when amount > 66 then 2 when amount > 33 then 1 else 0 end as int)",
+        {"predictor_type": "multiclass_classifier", "num_classes": 3},
+        {"objective": "multi:softprob", "num_class": 3},
+        ("accuracy", 0.9),
+    ),
+    "regression": (
+        "amount * 2 + length(customers__city)",
+        {"predictor_type": "regressor"},
+        {"objective": "reg:squarederror"},
+        ("r2", 0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.usefixtures("spark")
+def test_other_tasks_run_to_their_metrics_and_report(task, tmp_path):
+    label, linear, boosted, (metric, least) = TASKS[task]
+    root = lake(tmp_path)
+    body = shop_spec()
+    body["merge"] |= {"derive": {"target": label}, "where": "amount is not null"}
+    train = [
+        {
+            "algorithm": "linear-learner",
+            "hyperparameters": {"epochs": 15, "mini_batch_size": 20, **linear},
+        },
+        {"algorithm": "xgboost", "hyperparameters": {"num_round": 30, "max_depth": 3, **boosted}},
+    ]
+    path = spec(root, task=task, label={"column": "target"}, merge=body["merge"], train=train)
+
+    run_all(root, path)
+
+    metrics = json.loads((root / "reports" / "shop" / "metrics.json").read_text())
+    assert metrics["models"]["xgboost"]["test"][metric] > least
+    page = (root / "reports" / "shop" / "index.html").read_text()
+    assert f"{task} task" in page

@@ -14,10 +14,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock import inference, storage
 from penstock.errors import (
+    DataError,
     EmptyTableError,
     InputError,
     MissingColumnsError,
@@ -108,7 +109,7 @@ def read(session: SparkSession, name: str, source: Source, uri: str) -> Table:
         raise EmptyTableError(name, f"all {len(files)} files below {uri!r} have 0 bytes")
     size_bytes = sum(file.size_bytes for file in files)
     if source.format == "parquet":
-        return _parquet(session, name, source, uri, files=len(files), size_bytes=size_bytes)
+        return _parquet(session, name, source, uri, files=files, size_bytes=size_bytes)
     cells, columns = _cells(session, name, source, uri, [file.uri for file in full])
     partitions = [c for c in cells.columns if c not in (*columns, *BAD_COLUMNS, CORRUPT)]
     _declared_exist(name, source, (*columns, *partitions))
@@ -132,8 +133,15 @@ def read(session: SparkSession, name: str, source: Source, uri: str) -> Table:
 
 
 def _parquet(
-    session: SparkSession, name: str, source: Source, uri: str, *, files: int, size_bytes: int
+    session: SparkSession,
+    name: str,
+    source: Source,
+    uri: str,
+    *,
+    files: Sequence[storage.File],
+    size_bytes: int,
 ) -> Table:
+    _one_schema(name, files)
     rows = session.read.parquet(uri)
     _declared_exist(name, source, rows.columns)
     for column, found in rows.dtypes:
@@ -148,9 +156,45 @@ def _parquet(
         bad=None,
         everything=rows,
         types=dict(rows.dtypes),
-        files=files,
+        files=len(files),
         size_bytes=size_bytes,
     )
+
+
+def _one_schema(name: str, files: Sequence[storage.File]) -> None:
+    """Refuse files that are no Parquet, or that differ in columns or types. Reads footers, in threads.
+
+    Spark would take one file's schema for all, and give nulls for what another file calls otherwise.
+    """
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        schemas = list(pool.map(lambda file: _schema(name, file.uri), files))
+    for file, schema in zip(files, schemas, strict=True):
+        if schema != schemas[0]:
+            ours, theirs = (
+                dict(zip(s.names, map(str, s.types), strict=True)) for s in (schemas[0], schema)
+            )
+            odd = next(
+                (c for c in {**ours, **theirs} if ours.get(c) != theirs.get(c)), "their order"
+            )
+            raise InputError(
+                f"source {name!r}: files have different columns\n  {files[0].uri}: {odd} is "
+                f"{ours.get(odd, 'absent')}\n  {file.uri}: {odd} is {theirs.get(odd, 'absent')}\n"
+                "  expected one schema for all; write the files anew, or make two sources of them"
+            )
+
+
+def _schema(name: str, uri: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    system, path = storage.filesystem(uri)
+    try:
+        return pq.read_schema(path, filesystem=system).remove_metadata()
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"source {name!r}: {uri} is not a readable Parquet file: {str(error).split('. ')[0]}\n"
+            "  expected whole Parquet files only; write it anew, or move it out of the folder"
+        ) from error
 
 
 def _declared_exist(name: str, source: Source, columns: Sequence[str]) -> None:

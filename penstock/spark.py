@@ -231,6 +231,11 @@ def translated() -> Iterator[None]:
             f"Spark gave up: {_root_cause(error)}\n"
             "  what the stage had begun is not taken for whole; mend the cause and run it again"
         ) from error
+    except OSError as error:
+        raise ServiceError(
+            f"the system refused: {error}\n"
+            "  what the stage had begun is not taken for whole; mend the cause and run it again"
+        ) from error
 
 
 def _root_cause(error: Exception) -> str:

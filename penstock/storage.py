@@ -11,13 +11,13 @@ import os
 import posixpath
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from penstock.errors import InputError, MissingFileError
+from penstock.errors import InputError, MissingFileError, ServiceError
 
 __all__ = [
     "File",
@@ -100,12 +100,31 @@ def filesystem(uri: str) -> tuple[Any, str]:
     return fs.S3FileSystem(**options), uri.removeprefix("s3://")
 
 
+@contextmanager
+def _reached(uri: str) -> Iterator[None]:
+    """Word what a disk or S3 refuses; a missing file stays a FileNotFoundError for the caller.
+
+    Raises:
+        ServiceError: No permission, no space, no connection, no bucket.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        raise ServiceError(
+            f"{uri!r}: {error}\n  check the path, permissions, free space and, for s3://, the endpoint "
+            "and credentials in the environment"
+        ) from error
+
+
 def exists(uri: str) -> bool:
     """Return whether a file stands at ``uri``. One HEAD on S3."""
     from pyarrow import fs
 
     system, path = filesystem(uri)
-    return bool(system.get_file_info(path.rstrip("/")).type == fs.FileType.File)
+    with _reached(uri):
+        return bool(system.get_file_info(path.rstrip("/")).type == fs.FileType.File)
 
 
 def glob_files(uri: str) -> list[File]:
@@ -119,11 +138,10 @@ def glob_files(uri: str) -> list[File]:
     system, path = filesystem(uri)
     base = path.rstrip("/")
     prefix = "s3://" if normal(uri).startswith("s3://") else "file://"
-    info = system.get_file_info(base)
-    if info.type == fs.FileType.File:
-        found = [info]
-    else:
-        found = system.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+    with _reached(uri):
+        info = system.get_file_info(base)
+        below = fs.FileSelector(base, recursive=True, allow_not_found=True)
+        found = [info] if info.type == fs.FileType.File else system.get_file_info(below)
     files = [
         File(uri=prefix + item.path, size_bytes=item.size, mtime_ns=item.mtime_ns or 0)
         for item in found
@@ -144,7 +162,8 @@ def open_input(uri: str) -> Any:
     """
     system, path = filesystem(uri)
     try:
-        return system.open_input_stream(path, compression=None)
+        with _reached(uri):
+            return system.open_input_stream(path, compression=None)
     except FileNotFoundError:
         raise MissingFileError("read", uri, "check the path, or run the stage before") from None
 
@@ -168,10 +187,11 @@ def open_output(uri: str) -> Iterator[Any]:
     under a name that nobody reads until a manifest lists it.
     """
     system, path = filesystem(uri)
-    if normal(uri).startswith("file://"):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with system.open_output_stream(path, compression=None) as stream:
-        yield stream
+    with _reached(uri):
+        if normal(uri).startswith("file://"):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with system.open_output_stream(path, compression=None) as stream:
+            yield stream
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -181,14 +201,8 @@ def write_bytes(uri: str, content: bytes) -> None:
             stream.write(content)
         return
     path = Path(filesystem(uri)[1])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with partial.open("wb") as stream:
-            _flush(stream, content)
+    with _reached(uri), _beside(path, content) as partial:
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def create(uri: str, content: bytes) -> bool:
@@ -203,32 +217,34 @@ def create(uri: str, content: bytes) -> bool:
         write_bytes(uri, content)
         return True
     path = Path(filesystem(uri)[1])
+    try:
+        with _reached(uri), _beside(path, content) as partial:
+            os.link(partial, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _beside(path: Path, content: bytes) -> Iterator[Path]:
+    """Give a hidden file beside ``path`` that holds ``content``, on disk; it is gone afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with partial.open("wb") as stream:
-            _flush(stream, content)
-        os.link(partial, path)
-    except FileExistsError:
-        return False
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
-    return True
-
-
-def _flush(stream: IO[bytes], content: bytes) -> None:
-    stream.write(content)
-    stream.flush()
-    os.fsync(stream.fileno())
 
 
 def delete(uri: str) -> None:
     """Delete the file at ``uri``; a missing one is fine."""
     system, path = filesystem(uri)
-    try:
+    with suppress(FileNotFoundError), _reached(uri):
         system.delete_file(path)
-    except FileNotFoundError:
-        return
 
 
 def delete_prefix(uri: str) -> None:
@@ -241,4 +257,5 @@ def delete_prefix(uri: str) -> None:
     path = posixpath.normpath(path)
     if len([part for part in path.split("/") if part]) < 2:
         raise InputError(f"refusing to delete {uri!r}: it is a root, expected a folder below one")
-    system.delete_dir_contents(path, missing_dir_ok=True)
+    with _reached(uri):
+        system.delete_dir_contents(path, missing_dir_ok=True)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import gzip
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from makers import ORDERS, write_json, write_lines
 
 from penstock import quarantine, sources
 from penstock.errors import (
+    DataError,
     EmptyTableError,
     InputError,
     MalformedRowsError,
@@ -242,4 +245,31 @@ def test_a_folder_and_a_cell_of_one_name_are_refused(spark, tmp_path):
     assert str(caught.value) == (
         "source 't': column 'id' is in the files and in the folder names\n"
         "  rename one of the two; which one is meant cannot be told"
+    )
+
+
+def test_a_torn_parquet_file_is_named(spark, tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and then nothing")
+
+    with pytest.raises(DataError) as caught:
+        read(spark, tmp_path, format="parquet")
+
+    assert str(caught.value) == (
+        f"source 't': file://{tmp_path}/t.parquet is not a readable Parquet file: "
+        "Parquet magic bytes not found in footer\n"
+        "  expected whole Parquet files only; write it anew, or move it out of the folder"
+    )
+
+
+def test_parquet_files_of_different_columns_are_refused(spark, tmp_path):
+    pq.write_table(pa.table({"id": [1], "n": [2]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"id": [1], "n": ["2"]}), tmp_path / "b.parquet")
+
+    with pytest.raises(InputError) as caught:
+        read(spark, tmp_path, format="parquet")
+
+    assert str(caught.value) == (
+        f"source 't': files have different columns\n  file://{tmp_path}/a.parquet: n is int64\n"
+        f"  file://{tmp_path}/b.parquet: n is string\n"
+        "  expected one schema for all; write the files anew, or make two sources of them"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock import storage
-from penstock.errors import InputError, MissingFileError
+from penstock.errors import InputError, MissingFileError, ServiceError
 
 
 def names(folder: Path) -> list[str]:
@@ -232,3 +232,16 @@ def test_paths_with_odd_names_work(tmp_path):
 
     assert storage.read_bytes(storage.glob_files(str(tmp_path))[0].uri) == b"1"
     assert Path(uri).read_bytes() == b"1"
+
+
+def test_what_the_disk_refuses_is_told_with_what_to_check(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ServiceError) as caught:
+        storage.write_bytes(str(tmp_path / "file" / "below.json"), b"x")
+
+    assert caught.value.exit_code == 4
+    assert str(caught.value) == (
+        f"'{tmp_path}/file/below.json': [Errno 20] Not a directory: '{tmp_path}/file'\n"
+        "  check the path, permissions, free space and, for s3://, the endpoint and credentials in the environment"
+    )

@@ -8,7 +8,7 @@
     raw/flights/airlines/airlines.csv
     raw/flights/airports/airports.parquet
 
-Missing values stay missing: an empty CSV cell, an absent JSON key, a Parquet null.
+Missing values stay missing: an empty CSV cell, a JSON null, a Parquet null.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ def write(root: Path, *, months: int = 12) -> None:
         folder = lake / "flights" / f"month={month:02d}"
         folder.mkdir(exist_ok=True)
         rows.drop(columns="month").to_csv(folder / "flights.csv", index=False)
-    weather = package_table("weather").astype(object)
-    lines = (row.dropna().to_json() for _, row in weather.iterrows())
-    (lake / "weather" / "weather.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    weather = lake / "weather" / "weather.jsonl"
+    package_table("weather").to_json(weather, orient="records", lines=True)
     package_table("planes").to_csv(lake / "planes" / "planes.csv", index=False)
     package_table("airlines").to_csv(lake / "airlines" / "airlines.csv", index=False)
     package_table("airports").to_parquet(lake / "airports" / "airports.parquet", index=False)

@@ -109,7 +109,7 @@ def _reached(uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError):
+    except FileNotFoundError:
         raise
     except OSError as error:
         raise ServiceError(
@@ -217,11 +217,11 @@ def create(uri: str, content: bytes) -> bool:
         write_bytes(uri, content)
         return True
     path = Path(filesystem(uri)[1])
-    try:
-        with _reached(uri), _beside(path, content) as partial:
+    with _reached(uri), _beside(path, content) as partial:
+        try:
             os.link(partial, path)
-    except FileExistsError:
-        return False
+        except FileExistsError:
+            return False
     return True
 
 

@@ -37,7 +37,7 @@ demo: lake  ## Raw flights to trained, evaluated models and a report, on this ma
 test: $(READY) ## All tests that run on one machine
 	@$(BIN)/python -m pytest
 
-test-fast: $(READY) ## Tests that need no Java; under a minute
+test-fast: $(READY) ## The tests that need no Java
 	@$(BIN)/python -m pytest -m "not spark"
 
 lint: $(READY) ## Format, rules, types, import directions

@@ -139,7 +139,7 @@ def sweep(prefix: Prefix) -> None:
     from penstock import dataset
 
     swept = dataset.sweep(prefix)
-    print("\n".join([*swept, f"{len(swept)} orphans swept"]))
+    print("\n".join([*swept, f"{len(swept)} {'orphan' if len(swept) == 1 else 'orphans'} swept"]))
 
 
 def _version(value: bool) -> None:  # noqa: FBT001  typer's callback

@@ -21,7 +21,7 @@ from penstock.split import split_column
 from penstock.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from penstock.plan import FeaturePlan
     from penstock.sources import Table as Source
@@ -43,7 +43,7 @@ def show_plan(*, spec: str, root: str) -> None:
         try:
             _show_sources(console, tables)
             _show_joins(console, workspace.file.spec)
-            counts, plan = predict(spark, workspace.file.spec, rows)
+            counts, plan = predict(workspace.file.spec, rows)
         finally:
             for table in tables.values():
                 table.release()
@@ -53,9 +53,7 @@ def show_plan(*, spec: str, root: str) -> None:
     _show_stages(console, workspace)
 
 
-def predict(
-    session: SparkSession, spec: Spec, rows: DataFrame
-) -> tuple[dict[str, int], FeaturePlan]:
+def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
     """Return the rows of each split and the plan that fit would make. Runs two Spark jobs.
 
     Raises:
@@ -66,7 +64,6 @@ def predict(
 
     from penstock import fit, planning
 
-    del session
     split = split_column(list(spec.split.columns or spec.merge.key), spec.split)
     placed = rows.withColumn("split", split)
     found = {row["split"]: row["count"] for row in placed.groupBy("split").count().collect()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 
 import pytest
+import s3server
 
 from penstock import spark as penstock_spark
 
@@ -16,6 +18,28 @@ def spark() -> Iterator[object]:
     os.environ["PENSTOCK_SPARK_MASTER"] = "local[2]"
     with penstock_spark.session("tests", conf={"spark.sql.shuffle.partitions": "2"}) as session:
         yield session
+
+
+BUCKETS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Address of an S3 that lives as long as the run; see s3server."""
+    with s3server.serving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of a fresh bucket, ``s3://test-N``, and the environment that leads every client to it."""
+    for name in s3server.UNSET:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**s3server.SETTINGS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{next(BUCKETS)}"
+    s3server.make_bucket(s3_endpoint, bucket)
+    return f"s3://{bucket}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

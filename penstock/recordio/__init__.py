@@ -4,6 +4,7 @@
     encode_sparse(features, labels)     float32 CSR            -> bytes
     decode(buffer)                      bytes                  -> Records
     read(source, batch_rows=...)        path, URI, FIFO, stream -> Records, batch by batch
+    decode_named, read_named            likewise, tensors by any name -> NamedRecords
 
 The frames are drawn in ``framing``, the records in ``message``. Nothing loops over rows.
 
@@ -15,8 +16,19 @@ The frames are drawn in ``framing``, the records in ``message``. Nothing loops o
 """
 
 from penstock.recordio.dense import encode_dense
-from penstock.recordio.reader import read
+from penstock.recordio.named import NamedRecords, Tensors, decode_named
+from penstock.recordio.reader import read, read_named
 from penstock.recordio.records import Records, decode
 from penstock.recordio.sparse import encode_sparse
 
-__all__ = ["Records", "decode", "encode_dense", "encode_sparse", "read"]
+__all__ = [
+    "NamedRecords",
+    "Records",
+    "Tensors",
+    "decode",
+    "decode_named",
+    "encode_dense",
+    "encode_sparse",
+    "read",
+    "read_named",
+]

@@ -21,7 +21,7 @@ from penstock.recordio.checks import (
     frame_head,
 )
 from penstock.recordio.framing import HEADER_BYTES, padded
-from penstock.recordio.message import FLOAT32, Row, Tensor, pieces
+from penstock.recordio.message import FLOAT32, Tensor, pieces, plain_row
 
 __all__ = ["encode_dense"]
 
@@ -76,13 +76,14 @@ def _template(width: int, *, labelled: bool) -> tuple[np.void, np.dtype[np.void]
     """
     check_row_bytes(_FLOAT_BYTES * width)
     features = Tensor(kind=FLOAT32, values=bytes(_FLOAT_BYTES * width))
-    found = pieces(Row(features=features, label=LABEL if labelled else None))
+    found = pieces(plain_row(features, LABEL if labelled else None))
     payload = b"".join(piece.content for piece in found)
     fields: list[tuple[str, int]] = []
     constant = HEADER_BYTES
     for piece in found:
-        if piece.what in {"values", "label"}:
-            fields += [(f"before_{piece.what}", constant), (piece.what, len(piece.content))]
+        if piece.what in {"blob", "inline"}:
+            name = "values" if piece.what == "blob" else "label"
+            fields += [(f"before_{name}", constant), (name, len(piece.content))]
             constant = 0
         else:
             constant += len(piece.content)

@@ -1,13 +1,15 @@
 """Finds the parts of many records at once, from one of them.
 
-A canonical record is a few windows of nearly constant bytes around the packed values and keys:
+A canonical record is a few windows of nearly constant bytes around slots of any length, the packed
+values and keys and the texts:
 
     dense    [window values_size] values [window: label]
     sparse   [window values_size] values [window keys_size] keys [window: shape, label]
+    + uid    ... [window: label uid_size] uid [empty window]
 
-Records of one layout differ in their values, keys and label, and in lengths whose varints have
+Records of one layout differ in their slots and labels, and in lengths whose varints have
 equal sizes. So one record, parsed with care, gives patterns and masks for all others like it:
-gather each window, compare it as 64-bit words, read the lengths, step over the values. Nothing is
+gather each window, compare it as 64-bit words, read the lengths, step over the slots. Nothing is
 believed that is not compared: every length must agree with the others and with the frame.
 """
 
@@ -21,7 +23,53 @@ import numpy.typing as npt
 from penstock.recordio.message import INT32, ITEM_BYTES, Piece, Row
 from penstock.recordio.segments import Bytes, Indices, windows
 
-__all__ = ["Layout", "Spans", "layout_of", "match"]
+__all__ = ["Inline", "Layout", "Slot", "Spans", "Stated", "layout_of", "match"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """Where bytes of any length stand in a layout: they follow window ``number of the slot``.
+
+    Attributes:
+        entry: Number of the entry; -1 for a text of the record.
+        part: ``values``, ``keys``, or the number of the text's field.
+        size_bytes: Of the varint of their length, which ends the window.
+        item_bytes: The length is a multiple of it.
+    """
+
+    entry: int
+    part: str
+    size_bytes: int
+    item_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stated:
+    """A varint in a window that states a length in which slots are counted.
+
+    Attributes:
+        window: Its window.
+        offset: Where it begins there.
+        size_bytes: How long it is.
+        base: Its value less the lengths of the slots.
+        slots: First and last (exclusive) slot that it counts.
+    """
+
+    window: int
+    offset: int
+    size_bytes: int
+    base: int
+    slots: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inline:
+    """Label values inside a window: an entry, a window, an offset there, and a length in bytes."""
+
+    entry: int
+    window: int
+    offset: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,26 +78,28 @@ class Layout:
 
     Attributes:
         row: The record that it was learned from.
-        patterns: The bytes of each window.
+        patterns: The bytes of each window; one more than slots.
         masks: Which bits of them are common: all of a fixed byte, the top bit of a varint's.
-        blobs: What stands behind each window but the last: ``values``, ``keys``.
-        size_bytes: By blob, the size of its length's varint, which ends the window before it.
-        sizes: Offset, size and value of the varints in the first window that count the blobs
-            too; the value is less their lengths.
-        fixed_bytes: Payload length less the lengths of the blobs.
-        label_at: Offset of the label's values in the last window.
-        label_bytes: Their length; 0 without a label.
+        slots: What stands behind each window but the last.
+        stated: Lengths to check, in the order of the record.
+        inlines: Label values inside windows.
+        fixed_bytes: Payload length less the lengths of the slots.
     """
 
     row: Row
     patterns: tuple[bytes, ...]
     masks: tuple[bytes, ...]
-    blobs: tuple[str, ...]
-    size_bytes: tuple[int, ...]
-    sizes: tuple[tuple[int, int, int], ...]
+    slots: tuple[Slot, ...]
+    stated: tuple[Stated, ...]
+    inlines: tuple[Inline, ...]
     fixed_bytes: int
-    label_at: int
-    label_bytes: int
+
+    def slot(self, entry: int, part: str) -> int | None:
+        """Return the number of a slot, if the layout has it."""
+        for number, slot in enumerate(self.slots):
+            if (slot.entry, slot.part) == (entry, part):
+                return number
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,29 +108,26 @@ class Spans:
 
     Attributes:
         rows: Which records; ascending.
-        values_at: Where the packed values begin.
-        values_bytes: How long they are.
-        keys_at: Where the packed keys begin.
-        keys_bytes: How long they are; 0 when there are none.
-        label_at: Where the label's values begin; meaningless without one.
+        begins: By slot, where its bytes begin.
+        lengths: By slot, how many they are.
+        inlines: By inline values, where they begin.
+        stated: By stated length, its value.
     """
 
     rows: Indices
-    values_at: Indices
-    values_bytes: Indices
-    keys_at: Indices
-    keys_bytes: Indices
-    label_at: Indices
+    begins: tuple[Indices, ...] = ()
+    lengths: tuple[Indices, ...] = ()
+    inlines: tuple[Indices, ...] = ()
+    stated: tuple[Indices, ...] = ()
 
     def at(self, chosen: npt.NDArray[np.bool_]) -> Spans:
         """Return the spans of some of the records."""
         return Spans(
             rows=self.rows[chosen],
-            values_at=self.values_at[chosen],
-            values_bytes=self.values_bytes[chosen],
-            keys_at=self.keys_at[chosen],
-            keys_bytes=self.keys_bytes[chosen],
-            label_at=self.label_at[chosen],
+            begins=tuple(each[chosen] for each in self.begins),
+            lengths=tuple(each[chosen] for each in self.lengths),
+            inlines=tuple(each[chosen] for each in self.inlines),
+            stated=tuple(each[chosen] for each in self.stated),
         )
 
 
@@ -92,42 +139,57 @@ def layout_of(row: Row, found: list[Piece]) -> Layout:
         found: Its pieces.
     """
     contents, masks = [bytearray()], [bytearray()]
-    blobs: list[str] = []
-    size_bytes: list[int] = []
-    sizes: list[tuple[int, int, int]] = []
-    label_at = label_bytes = 0
-    blob_bytes = sum(len(piece.content) for piece in found if piece.what in {"values", "keys"})
+    slots: list[Slot] = []
+    stated: list[Stated] = []
+    inlines: list[Inline] = []
+    blobs = [len(piece.content) for piece in found if piece.what == "blob"]
+    size_bytes = 0
     for piece in found:
-        content, what = piece.content, piece.what
-        if what in {"values", "keys"}:
-            blobs.append(what)
+        content, window, offset = piece.content, len(slots), len(contents[-1])
+        if piece.what == "blob":
+            slots.append(_slot(row, piece, size_bytes))
             contents.append(bytearray())
             masks.append(bytearray())
             continue
-        if what == "size":
-            sizes.append((len(contents[-1]), len(content), _value(content) - blob_bytes))
-        elif what in {"values_size", "keys_size"}:
-            size_bytes.append(len(content))
-        elif what == "label":
-            label_at, label_bytes = len(contents[-1]), len(content)
+        mask = _MASKS[piece.what]
+        if piece.what == "size":
+            counted = (window, window + piece.blobs)
+            base = _value(content) - sum(blobs[slice(*counted)])
+            stated.append(
+                Stated(
+                    window=window, offset=offset, size_bytes=len(content), base=base, slots=counted
+                )
+            )
+        elif piece.what == "blob_size":
+            size_bytes = len(content)
+        elif piece.what == "inline":
+            if row.entries[piece.entry].tensor.kind == INT32:
+                mask = 0x80
+            inline = Inline(
+                entry=piece.entry, window=window, offset=offset, size_bytes=len(content)
+            )
+            inlines.append(inline)
         contents[-1] += content
-        masks[-1] += bytes([_MASKS.get(what, 0x80)]) * len(content)
-        if what == "label" and row.label is not None and row.label.kind != INT32:
-            masks[-1][label_at:] = bytes(label_bytes)
+        masks[-1] += bytes([mask]) * len(content)
     return Layout(
         row=row,
         patterns=tuple(map(bytes, contents)),
         masks=tuple(map(bytes, masks)),
-        blobs=tuple(blobs),
-        size_bytes=tuple(size_bytes),
-        sizes=tuple(sizes),
+        slots=tuple(slots),
+        stated=tuple(stated),
+        inlines=tuple(inlines),
         fixed_bytes=sum(map(len, contents)),
-        label_at=label_at,
-        label_bytes=label_bytes,
     )
 
 
-_MASKS = {"fixed": 0xFF}
+_MASKS = {"fixed": 0xFF, "size": 0x80, "blob_size": 0x80, "inline": 0}
+
+
+def _slot(row: Row, piece: Piece, size_bytes: int) -> Slot:
+    item_bytes = 1
+    if piece.part == "values":
+        item_bytes = ITEM_BYTES.get(row.entries[piece.entry].tensor.kind, 1)
+    return Slot(entry=piece.entry, part=piece.part, size_bytes=size_bytes, item_bytes=item_bytes)
 
 
 def _value(content: bytes) -> int:
@@ -144,43 +206,43 @@ def match(data: Bytes, layout: Layout, rows: Indices, starts: Indices, ends: Ind
         starts: int64 (n,), where each payload begins.
         ends: int64 (n,), where it ends.
     """
-    none = np.zeros(rows.size, np.int64)
-    spans = Spans(
-        rows=rows,
-        values_at=starts,
-        values_bytes=none,
-        keys_at=starts,
-        keys_bytes=none,
-        label_at=starts,
-    )
-    at, first, left = starts, starts, layout.fixed_bytes
+    spans = Spans(rows=rows)
+    at, left = starts, layout.fixed_bytes
     good = at + left <= ends
     for number, pattern in enumerate(layout.patterns):
         # From here on, good records have at least `left` bytes from `at` on.
         if not good.all():
-            spans, at, ends, first = spans.at(good), at[good], ends[good], first[good]
+            spans, at, ends = spans.at(good), at[good], ends[good]
         good = _equal(data, at, pattern, layout.masks[number])
+        spans = _with_window(data, layout, spans, number, at)
         at, left = at + len(pattern), left - len(pattern)
-        if number == len(layout.blobs):
+        if number == len(layout.slots):
             break
-        size = _varints(data, at - layout.size_bytes[number], layout.size_bytes[number])
-        spans = _with_blob(spans, layout.blobs[number], at, size)
+        slot = layout.slots[number]
+        size = _varints(data, at - slot.size_bytes, slot.size_bytes)
+        spans = replace(spans, begins=(*spans.begins, at), lengths=(*spans.lengths, size))
         at = at + size
         good &= at + left <= ends
+        if slot.item_bytes > 1:
+            good &= size % slot.item_bytes == 0
     good &= at == ends
-    blob_bytes = spans.values_bytes + spans.keys_bytes
-    for offset, size_bytes, base in layout.sizes:
-        good &= _varints(data, first + offset, size_bytes) == blob_bytes + base
-    if (item := ITEM_BYTES.get(layout.row.features.kind)) is not None:
-        good &= spans.values_bytes % item == 0
-    spans = replace(spans, label_at=at - len(layout.patterns[-1]) + layout.label_at)
+    for stated, found in zip(layout.stated, spans.stated, strict=True):
+        first, last = stated.slots
+        good &= found == sum(spans.lengths[first + 1 : last], spans.lengths[first] + stated.base)
     return spans if good.all() else spans.at(good)
 
 
-def _with_blob(spans: Spans, blob: str, at: Indices, size: Indices) -> Spans:
-    if blob == "values":
-        return replace(spans, values_at=at, values_bytes=size)
-    return replace(spans, keys_at=at, keys_bytes=size)
+def _with_window(data: Bytes, layout: Layout, spans: Spans, number: int, at: Indices) -> Spans:
+    """Add what a window, which begins at ``at``, states and holds."""
+    stated = [
+        _varints(data, at + each.offset, each.size_bytes)
+        for each in layout.stated
+        if each.window == number
+    ]
+    inlines = [at + each.offset for each in layout.inlines if each.window == number]
+    if not stated and not inlines:
+        return spans
+    return replace(spans, stated=(*spans.stated, *stated), inlines=(*spans.inlines, *inlines))
 
 
 def _equal(data: Bytes, at: Indices, pattern: bytes, mask: bytes) -> npt.NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 Each line is a protobuf field: its tag byte, a length, then what is indented below it.
 
     0a  Record.features, a map entry
-        0a  key     "values"
+        0a  key     a name, mostly "values"
         12  value   a Value, one of:
             12  float32_tensor    1a  float64_tensor    3a  int32_tensor
                 0a  values  packed: 4 or 8 bytes each, or varints
@@ -20,15 +20,29 @@ record. The other modules do the many.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from penstock.errors import CorruptRecordError, DataError, listed
+from penstock.errors import CorruptRecordError, DataError
 from penstock.recordio.varint import decode_varints, varint
 
-__all__ = ["FLOAT32", "FLOAT64", "INT32", "ITEM_BYTES", "Piece", "Row", "Tensor", "parse", "pieces"]
+__all__ = [
+    "FLOAT32",
+    "FLOAT64",
+    "INT32",
+    "ITEM_BYTES",
+    "NAME",
+    "TEXTS",
+    "Entry",
+    "Piece",
+    "Row",
+    "Tensor",
+    "parse",
+    "pieces",
+    "plain_row",
+]
 
 FLOAT32, FLOAT64, INT32 = 2, 3, 7
 _BYTES = 9
@@ -36,6 +50,9 @@ ITEM_BYTES = {FLOAT32: 4, FLOAT64: 8}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _ITEM_WIRES = {FLOAT32: _FIXED32, FLOAT64: _FIXED64, INT32: _VARINT}
 NAME = b"values"
+"""What features and labels are called, but for a few algorithms."""
+TEXTS = {3: "uid", 4: "metadata", 5: "configuration"}
+"""Text fields of a Record, by number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,71 +78,109 @@ class Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """What a record says: ``features["values"]`` and, if it has one, ``label["values"]``."""
+class Entry:
+    """One tensor under its name in ``features`` or, if it is a label, in ``label``."""
 
-    features: Tensor
-    label: Tensor | None
+    label: bool
+    name: bytes
+    tensor: Tensor
+
+    @property
+    def inline(self) -> bool:
+        """Whether the records like this one have as many bytes of values: so it is with labels."""
+        return self.label and bool(self.tensor.values) and not self.tensor.keys
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """What a record says.
+
+    Attributes:
+        entries: Features, then labels, each in the order of the record; no name twice.
+        texts: Field number and bytes of uid (3), metadata (4) and configuration (5), those it has.
+    """
+
+    entries: tuple[Entry, ...]
+    texts: tuple[tuple[int, bytes], ...] = ()
+
+
+def plain_row(features: Tensor, label: Tensor | None) -> Row:
+    """Return the record that all algorithms but a few read: tensors by the name ``values``."""
+    entries = [Entry(label=False, name=NAME, tensor=features)]
+    if label is not None:
+        entries.append(Entry(label=True, name=NAME, tensor=label))
+    return Row(entries=tuple(entries))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
     """Some bytes of a canonical record, and what they are.
 
-    ``values`` and ``keys`` are those of the features, ``label`` the values of the label;
-    ``size`` is the varint of a length that includes theirs, ``values_size`` and ``keys_size``
-    are those of the piece behind them; all else is ``fixed``.
+    Attributes:
+        what: ``blob``: values, keys or a text, of any length. ``blob_size``: its length, just
+            before it. ``size``: a length that counts blobs too. ``inline``: values of a label.
+            All else is ``fixed``.
+        content: The bytes.
+        entry: Number of the entry whose blob or inline values these are; -1 for a text.
+        part: For a blob: ``values``, ``keys``, or the text's ``3``, ``4``, ``5``.
+        blobs: For a size: how many of the next blobs it counts.
     """
 
-    what: Literal["fixed", "size", "values_size", "keys_size", "values", "keys", "label"]
+    what: Literal["fixed", "size", "blob_size", "blob", "inline"]
     content: bytes
+    entry: int = -1
+    part: str = ""
+    blobs: int = 0
 
 
 def pieces(row: Row) -> list[Piece]:
     """Return the canonical bytes of a record, in pieces.
 
-    >>> row = Row(features=Tensor(kind=FLOAT32, values=bytes(4)), label=None)
+    >>> row = plain_row(Tensor(kind=FLOAT32, values=bytes(4)), None)
     >>> b"".join(piece.content for piece in pieces(row)).hex()
     '0a120a0676616c756573120812060a0400000000'
     """
-    found = _entry(b"\x0a", row.features, label=False)
-    if row.label is not None:
-        label = _entry(b"\x12", row.label, label=True)
-        found += [
-            replace(piece, what="fixed") if piece.what == "size" else piece for piece in label
-        ]
+    found: list[Piece] = []
+    for number, entry in enumerate(row.entries):
+        found += _entry(number, entry)
+    for field, text in row.texts:
+        found += _fixed(bytes([field << 3 | _LENGTH])) + _blob(-1, str(field), text)
     return found
 
 
-def _entry(tag: bytes, tensor: Tensor, *, label: bool) -> list[Piece]:
+def _entry(number: int, entry: Entry) -> list[Piece]:
     body: list[Piece] = []
-    if tensor.values:
-        body += _fixed(b"\x0a") + _packed("label" if label else "values", tensor.values)
+    tensor = entry.tensor
+    if entry.inline:
+        size = varint(len(tensor.values))
+        body += _fixed(b"\x0a" + size)
+        body.append(Piece(what="inline", content=tensor.values, entry=number))
+    elif tensor.values:
+        body += _fixed(b"\x0a") + _blob(number, "values", tensor.values)
     if tensor.keys:
-        body += _fixed(b"\x12") + _packed("fixed" if label else "keys", tensor.keys)
+        body += _fixed(b"\x12") + _blob(number, "keys", tensor.keys)
     if tensor.shape:
         shape = b"".join(map(varint, tensor.shape))
         body += _fixed(b"\x1a" + varint(len(shape)) + shape)
     value = _wrapped(bytes([tensor.kind << 3 | _LENGTH]), body)
-    return _wrapped(tag, _fixed(b"\x0a" + varint(len(NAME)) + NAME) + _wrapped(b"\x12", value))
+    name = _fixed(b"\x0a" + varint(len(entry.name)) + entry.name)
+    return _wrapped(b"\x12" if entry.label else b"\x0a", name + _wrapped(b"\x12", value))
 
 
 def _fixed(content: bytes) -> list[Piece]:
     return [Piece(what="fixed", content=content)]
 
 
-def _packed(what: Literal["values", "keys", "label", "fixed"], content: bytes) -> list[Piece]:
-    size: Literal["values_size", "keys_size", "size", "fixed"] = "fixed"
-    if what == "values":
-        size = "values_size"
-    elif what == "keys":
-        size = "keys_size"
-    return [Piece(what=size, content=varint(len(content))), Piece(what=what, content=content)]
+def _blob(entry: int, part: str, content: bytes) -> list[Piece]:
+    size = Piece(what="blob_size", content=varint(len(content)))
+    return [size, Piece(what="blob", content=content, entry=entry, part=part)]
 
 
 def _wrapped(tag: bytes, body: list[Piece]) -> list[Piece]:
     size = varint(sum(len(piece.content) for piece in body))
-    return [*_fixed(tag), Piece(what="size", content=size), *body]
+    blobs = sum(piece.what == "blob" for piece in body)
+    what: Literal["size", "fixed"] = "size" if blobs else "fixed"
+    return [*_fixed(tag), Piece(what=what, content=size, blobs=blobs), *body]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,7 +247,7 @@ class _Reader:
 def parse(payload: bytes, *, source: str, at: int) -> Row:
     """Return what one payload says: any valid Record, in any field order, packed or not.
 
-    Unknown fields, uid, metadata and configuration are skipped.
+    Of a name or text that comes twice the last one counts; unknown fields are skipped.
 
     Args:
         payload: One frame's payload.
@@ -201,24 +256,25 @@ def parse(payload: bytes, *, source: str, at: int) -> Row:
 
     Raises:
         CorruptRecordError: It is not a Record; gives the byte where that shows.
-        DataError: It is one that cannot be a row of a matrix: no features, features or labels
-            by other names than ``values``, bytes instead of numbers.
+        DataError: A feature or label is bytes instead of numbers.
     """
     reader = _Reader(data=payload, source=source, at=at)
-    entries: dict[int, dict[str, Tensor]] = {1: {}, 2: {}}
+    entries: dict[tuple[bool, bytes], Tensor] = {}
+    texts: dict[int, bytes] = {}
     for number, wire, begin, end in reader.fields(0, len(payload)):
-        if number in entries and wire == _LENGTH:
+        if wire == _LENGTH and number in {1, 2}:
             name, tensor = _map_entry(reader, begin, end)
-            entries[number][name] = tensor
-    for what, found in (("features", entries[1]), ("labels", entries[2])):
-        if others := sorted(found.keys() - {NAME.decode()}):
-            raise reader.refused(f"has {what} by the name {listed(others)}, expected 'values'")
-    if not entries[1]:
-        raise reader.refused("has no features")
-    return Row(features=entries[1]["values"], label=entries[2].get("values"))
+            entries[number == 2, name] = tensor
+        elif wire == _LENGTH and number in TEXTS:
+            texts[number] = payload[begin:end]
+    found = [Entry(label=key[0], name=key[1], tensor=tensor) for key, tensor in entries.items()]
+    return Row(
+        entries=tuple(sorted(found, key=lambda entry: entry.label)),
+        texts=tuple(sorted(texts.items())),
+    )
 
 
-def _map_entry(reader: _Reader, begin: int, end: int) -> tuple[str, Tensor]:
+def _map_entry(reader: _Reader, begin: int, end: int) -> tuple[bytes, Tensor]:
     name, value = b"", (begin, begin)
     for number, wire, first, last in reader.fields(begin, end):
         if number == 1 and wire == _LENGTH:
@@ -232,7 +288,7 @@ def _map_entry(reader: _Reader, begin: int, end: int) -> tuple[str, Tensor]:
     if tensor is None or tensor[0] == _BYTES:
         holds = "bytes" if tensor else "no tensor"
         raise reader.refused(f"has {holds} under {name.decode(errors='replace')!r}, not numbers")
-    return name.decode(errors="replace"), _tensor(reader, *tensor)
+    return name, _tensor(reader, *tensor)
 
 
 def _tensor(reader: _Reader, kind: int, begin: int, end: int) -> Tensor:

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from penstock.errors import DataError, InputError
-from penstock.recordio.framing import (
-    HEADER_BYTES,
-    Frames,
-    Parts,
-    check_parts,
-    find_frames,
-    join_parts,
-)
-from penstock.recordio.layout import Layout, Spans, layout_of, match
-from penstock.recordio.message import FLOAT32, FLOAT64, INT32, parse, pieces
-from penstock.recordio.segments import (
-    Bytes,
-    Indices,
-    copy_segments,
-    gather_segments,
-    starts_of,
-)
-from penstock.recordio.varint import decode_varints
+from penstock.errors import InputError, listed
+from penstock.recordio.blobs import Blobs
+from penstock.recordio.framing import Frames, Parts, check_parts, find_frames, join_parts
+from penstock.recordio.message import NAME, TEXTS
+from penstock.recordio.segments import Bytes, starts_of
+from penstock.recordio.table import Block, Table, interleaved, merged
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["Records", "decode", "decode_frames"]
+__all__ = ["Buffer", "Records", "check_keep", "decode", "decode_frames", "whole_frames"]
 
-_DTYPES: dict[int, np.dtype[Any]] = {
-    FLOAT32: np.dtype("<f4"),
-    FLOAT64: np.dtype("<f8"),
-    INT32: np.dtype("<i4"),
-}
-_MAX_LAYOUTS = 256
-"""Layouts that are looked for in all rows; a file with more is read record by record."""
+Buffer = bytes | bytearray | memoryview | Bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,10 +32,14 @@ class Records:
         features: (rows, columns): an array, or a CSR array when any row was sparse. float32,
             or what the records hold (float64, int32; float64 when they differ).
         labels: (rows,), or (rows, k) when each record has k of them; None without labels.
+        uids: UTF-8, empty where a record has none; None when no row has one or none were kept.
+        metadata: Likewise.
     """
 
     features: npt.NDArray[Any] | csr_array
     labels: npt.NDArray[Any] | None
+    uids: Blobs | None = None
+    metadata: Blobs | None = None
 
     def __len__(self) -> int:
         return int(self.features.shape[0])
@@ -72,10 +56,11 @@ class Records:
 
 
 def decode(
-    buffer: bytes | bytearray | memoryview | Bytes,
+    buffer: Buffer,
     *,
     source: str = "buffer",
     parts: Parts = "refuse",
+    keep: Collection[str] = (),
 ) -> Records:
     """Return the rows of a whole RecordIO stream.
 
@@ -86,13 +71,38 @@ def decode(
         buffer: Zero or more frames, contiguous.
         source: Where they came from, for errors.
         parts: What part flags mean; ``join`` as ml-io does, or ``dmlc``.
+        keep: Texts to return as well: ``uid``, ``metadata``.
 
     Returns:
         Copies: they share no memory with ``buffer``. Of no bytes: 0 rows, 0 columns, no labels.
 
     Raises:
         CorruptRecordError: The bytes are no RecordIO, or a payload is no Record.
-        DataError: The records are no rows of one matrix.
+        DataError: The records are no rows of one matrix; ``decode_named`` reads them.
+        InputError: ``keep`` names something else.
+    """
+    check_keep(keep)
+    data, frames = whole_frames(buffer, source=source, parts=parts)
+    return decode_frames(data, frames, source=source, keep=keep)
+
+
+def check_keep(keep: Collection[str]) -> None:
+    """Refuse what is not the name of a text that can be kept.
+
+    Raises:
+        InputError: It is not.
+    """
+    if isinstance(keep, str) or (others := sorted(set(keep) - {"uid", "metadata"})):
+        found = repr(keep) if isinstance(keep, str) else listed(others)
+        raise InputError(f"keep has {found}, expected a collection of 'uid', 'metadata'")
+
+
+def whole_frames(buffer: Buffer, *, source: str, parts: Parts) -> tuple[Bytes, Frames]:
+    """Return the bytes of a whole stream and its frames, each a whole record.
+
+    Raises:
+        CorruptRecordError: The bytes are no RecordIO.
+        InputError: ``parts`` is unknown, or the buffer is not contiguous.
     """
     check_parts(parts)
     view = buffer.data if isinstance(buffer, np.ndarray) else memoryview(buffer)
@@ -102,11 +112,12 @@ def decode(
     frames = find_frames(data, source=source)
     if frames.error is not None:
         raise frames.error
-    data, frames = join_parts(data, frames, source=source, parts=parts)
-    return decode_frames(data, frames, source=source)
+    return join_parts(data, frames, source=source, parts=parts)
 
 
-def decode_frames(data: Bytes, frames: Frames, *, source: str, first_row: int = 0) -> Records:
+def decode_frames(
+    data: Bytes, frames: Frames, *, source: str, first_row: int = 0, keep: Collection[str] = ()
+) -> Records:
     """Return the rows of some frames.
 
     Args:
@@ -114,6 +125,7 @@ def decode_frames(data: Bytes, frames: Frames, *, source: str, first_row: int = 
         frames: Whole records.
         source: For errors.
         first_row: Number of the first record in that source, for errors.
+        keep: Texts to return as well.
 
     Raises:
         CorruptRecordError: A payload is no Record.
@@ -121,238 +133,108 @@ def decode_frames(data: Bytes, frames: Frames, *, source: str, first_row: int = 
     """
     if not frames.starts.size:
         return Records(features=np.empty((0, 0), np.float32), labels=None)
-    table = _Table(data=data, frames=frames, source=source, first_row=first_row)
-    table.find()
-    labels = table.labels()
-    return Records(features=table.features(), labels=labels)
+    table = Table(data, frames, source=source, first_row=first_row)
+    _check_names(table)
+    texts = {name: table.texts(field) for field, name in TEXTS.items() if name in keep}
+    labels = _labels(table)
+    return Records(
+        features=_features(table),
+        labels=labels,
+        uids=texts.get("uid"),
+        metadata=texts.get("metadata"),
+    )
 
 
-class _Table:
-    """The records of some frames while they are decoded."""
+def _check_names(table: Table) -> None:
+    """Refuse records that are more, or less, than features and perhaps labels called ``values``."""
+    first_label: bool | None = None
+    for rows, tensors in table.tensors():
+        row = int(rows[0])
+        for what, label in (("features", False), ("labels", True)):
+            names = [name for is_label, name in tensors if is_label == label]
+            if others := [name.decode(errors="replace") for name in names if name != NAME]:
+                found = listed(sorted(others))
+                problem = f"has {what} by the name {found}, expected 'values'"
+                raise table.refused(row, f"{problem}\n  decode_named and read_named read any name")
+        if (False, NAME) not in tensors:
+            raise table.refused(row, "has no features")
+        labelled = (True, NAME) in tensors
+        first_label = labelled if first_label is None else first_label
+        if labelled != first_label:
+            has = ("has a label", "has none") if labelled else ("has no label", "has one")
+            raise table.refused(row, f"{has[0]}, record {table.number(0)} {has[1]}")
 
-    def __init__(self, *, data: Bytes, frames: Frames, source: str, first_row: int) -> None:
-        self.data, self.frames, self.source, self.first_row = data, frames, source, first_row
-        self.starts, self.lengths = frames.starts, frames.lengths
-        self.rows = frames.starts.size
-        self.groups: list[tuple[Layout, Spans]] = []
 
-    def find(self) -> None:
-        """Sort all records into layouts. Records that are not canonical are rewritten first."""
-        odd = self._match(np.arange(self.rows))
-        if not odd:
-            return
-        rows = np.array(list(odd))
-        self.lengths = self.lengths.copy()
-        self.starts = self.starts.copy()
-        self.lengths[rows] = [len(content) for content in odd.values()]
-        self.starts[rows] = starts_of(self.lengths[rows])[:-1] + self.data.size
-        fresh = np.frombuffer(b"".join(odd.values()), np.uint8)
-        self.data = np.concatenate([self.data, fresh])
-        self._match(rows)
+def _labels(table: Table) -> npt.NDArray[Any] | None:
+    """Return the labels, (rows,) or (rows, k)."""
+    blocks = table.blocks((True, NAME))
+    if not blocks:
+        return None
+    for block in blocks:
+        if block.keys is not None or not block.values.size:
+            what = "a sparse label" if block.keys is not None else "a label without values"
+            raise table.refused(int(block.rows[0]), f"has {what}, expected numbers")
+    labels = _stacked(table, blocks, "labels")
+    return labels[:, 0] if labels.shape[1] == 1 else labels
 
-    def _match(self, left: Indices) -> dict[int, bytes]:
-        """Sort some records into layouts; return canonical bytes of those that are not."""
-        odd: dict[int, bytes] = {}
-        while left.size:
-            row = int(left[0])
-            start = int(self.starts[row])
-            payload = self.data[start : start + int(self.lengths[row])].tobytes()
-            at = int(self.frames.offsets[row]) + HEADER_BYTES
-            record = parse(payload, source=self.source, at=at)
-            found = pieces(record)
-            canonical = b"".join(piece.content for piece in found)
-            if canonical != payload:
-                odd[row] = canonical
-                left = left[1:]
-                continue
-            asked = left if len(self.groups) < _MAX_LAYOUTS else left[:1]
-            layout = layout_of(record, found)
-            ends = self.starts[asked] + self.lengths[asked]
-            spans = match(self.data, layout, asked, self.starts[asked], ends)
-            self.groups.append((layout, spans))
-            if spans.rows.size == left.size:
-                break
-            left = left[~np.isin(left, spans.rows, assume_unique=True, kind="table")]
-        return odd
 
-    def refused(self, row: int, problem: str) -> DataError:
-        """Return the error that a record is no row of the matrix."""
-        where = f"record {self.first_row + row} (byte {self.frames.offsets[row]})"
-        return DataError(f"{self.source}: {where} {problem}")
+def _features(table: Table) -> Any:
+    """Return the features of all rows."""
+    blocks = table.blocks((False, NAME))
+    if all(block.keys is None for block in blocks):
+        for block in blocks:
+            if not block.values.size:
+                raise table.refused(int(block.rows[0]), "has features without values")
+        return _stacked(table, blocks, "features")
+    return _sparse(table, blocks)
 
-    def labels(self) -> npt.NDArray[Any] | None:
-        """Return the labels, (rows,) or (rows, k)."""
-        first = self.groups[0][0].row.label
-        blocks = []
-        for layout, spans in self.groups:
-            label = layout.row.label
-            row = int(spans.rows[0])
-            if (label is None) != (first is None):
-                has = ("has no label", "has one") if label is None else ("has a label", "has none")
-                raise self.refused(row, f"{has[0]}, record {self.first_row} {has[1]}")
-            if label is None:
-                continue
-            if label.keys or not label.values:
-                what = "a sparse label" if label.keys else "a label without values"
-                raise self.refused(row, f"has {what}, expected numbers")
-            lengths = np.full(spans.rows.size, layout.label_bytes)
-            packed = gather_segments(self.data, spans.label_at, lengths)
-            values = self._numbers(packed, label.kind)[0]
-            blocks.append(values.reshape(spans.rows.size, -1))
-        if not blocks:
-            return None
-        return self._stacked(blocks, "labels")
 
-    def _stacked(self, blocks: list[npt.NDArray[Any]], what: str) -> npt.NDArray[Any]:
-        """Return blocks of rows, one per group, in the order of the rows."""
-        width = blocks[0].shape[1]
-        for (_, spans), block in zip(self.groups, blocks, strict=True):
-            if block.shape[1] != width:
-                problem = f"has {block.shape[1]} {what}, record {self.first_row} has {width}"
-                raise self.refused(int(spans.rows[0]), problem)
-        if len(blocks) == 1:
-            whole = blocks[0]
-        else:
-            dtype = np.result_type(*blocks)
-            whole = np.empty((self.rows, width), dtype)
-            for (_, spans), block in zip(self.groups, blocks, strict=True):
-                whole[spans.rows] = block
-        return whole[:, 0] if what == "labels" and width == 1 else whole
+def _check_widths(table: Table, block: Block, width: int, what: str = "features") -> None:
+    if (wrong := np.flatnonzero(block.counts != width)).size:
+        problem = f"has {block.counts[wrong[0]]} {what}, record {table.number(0)} has {width}"
+        raise table.refused(int(block.rows[wrong[0]]), problem)
 
-    def _numbers(self, packed: Bytes, kind: int) -> tuple[npt.NDArray[Any], Indices | None]:
-        """Return packed numbers, and where each ends if they are varints."""
-        if kind != INT32:
-            return packed.view(_DTYPES[kind]), None
-        found = decode_varints(packed)
-        if found is None:
-            self._explain()
-            raise self.refused(0, "or a later one has packed varints that have no end")
-        return found[0].astype(np.uint32).view(np.int32), found[1]
 
-    def _explain(self) -> None:
-        """Raise the error of the first record that cannot be parsed on its own."""
-        for row in range(self.rows):
-            start = int(self.starts[row])
-            payload = self.data[start : start + int(self.lengths[row])].tobytes()
-            parse(payload, source=self.source, at=int(self.frames.offsets[row]) + HEADER_BYTES)
+def _stacked(table: Table, blocks: list[Block], what: str) -> npt.NDArray[Any]:
+    """Return dense blocks as one array, in the order of the rows."""
+    width = int(blocks[0].counts[0])
+    for block in blocks:
+        _check_widths(table, block, width, what)
+    if len(blocks) == 1:
+        return blocks[0].values.reshape(-1, width)
+    whole = np.empty((table.rows, width), np.result_type(*(block.values for block in blocks)))
+    for block in blocks:
+        whole[block.rows] = block.values.reshape(-1, width)
+    return whole
 
-    def features(self) -> Any:
-        """Return the features of all rows."""
-        if any(layout.row.features.sparse for layout, _ in self.groups):
-            return self._sparse()
-        blocks = []
-        for layout, spans in self.groups:
-            packed = gather_segments(self.data, spans.values_at, spans.values_bytes)
-            values, last = self._numbers(packed, layout.row.features.kind)
-            counts = self._counts(spans, layout, last)
-            self._check_widths(spans, counts, int(counts[0]))
-            self._check_shape(layout, spans, int(counts[0]))
-            blocks.append(values.reshape(spans.rows.size, -1))
-        return self._stacked(blocks, "features")
 
-    def _counts(self, spans: Spans, layout: Layout, last: Indices | None) -> Indices:
-        """Return how many values each record has."""
-        if last is None:
-            return spans.values_bytes // _DTYPES[layout.row.features.kind].itemsize
-        return self._varint_counts(spans.values_bytes, last)
+def _sparse(table: Table, blocks: list[Block]) -> csr_array:
+    """Return blocks, some of them sparse, as one CSR array in the order of the rows."""
+    from scipy.sparse import csr_array
 
-    def _varint_counts(self, lengths: Indices, last: Indices) -> Indices:
-        """Return how many varints the packed bytes of each record hold."""
-        ends = starts_of(lengths)
-        before = np.searchsorted(last, ends)
-        some = lengths > 0
-        if (last[before[1:][some] - 1] != ends[1:][some] - 1).any():
-            self._explain()
-        return np.diff(before)
+    widths = [_width(table, block) for block in blocks]
+    for block, width in zip(blocks, widths, strict=True):
+        if width != widths[0]:
+            problem = f"has {width} features, record {table.number(0)} has {widths[0]}"
+            raise table.refused(int(block.rows[0]), problem)
+    indptr = starts_of(merged(table.rows, blocks, lambda block: block.counts))
+    values = interleaved([block.values for block in blocks], blocks, indptr)
+    keys = interleaved([_keys(block, widths[0]) for block in blocks], blocks, indptr)
+    dtype = np.int64 if max(widths[0], int(indptr[-1])) > np.iinfo(np.int32).max else np.int32
+    parts = (values, keys.astype(dtype), indptr.astype(dtype))
+    return csr_array(parts, shape=(table.rows, widths[0]))
 
-    def _check_widths(self, spans: Spans, counts: Indices, width: int) -> None:
-        if (counts != width).any():
-            at = int(np.flatnonzero(counts != width)[0])
-            problem = f"has {counts[at]} features, record {self.first_row} has {width}"
-            raise self.refused(int(spans.rows[at]), problem)
-        if not width:
-            raise self.refused(int(spans.rows[0]), "has features without values")
 
-    def _check_shape(self, layout: Layout, spans: Spans, width: int) -> None:
-        shape = layout.row.features.shape
-        if shape and math.prod(shape) != width:
-            problem = f"has {width} values for the shape {list(shape)}"
-            raise self.refused(int(spans.rows[0]), problem)
+def _width(table: Table, block: Block) -> int:
+    """Return how many columns a block has; a dense one must have as many values in each row."""
+    if block.keys is None:
+        width = int(block.counts[0])
+        _check_widths(table, block, width)
+        return width
+    if block.width is None:
+        raise table.refused(int(block.rows[0]), "is sparse and has no shape")
+    return block.width
 
-    def _sparse(self) -> csr_array:
-        from scipy.sparse import csr_array
 
-        blocks = [self._sparse_block(layout, spans) for layout, spans in self.groups]
-        width = blocks[0][3]
-        for (_, spans), block in zip(self.groups, blocks, strict=True):
-            if block[3] != width:
-                problem = f"has {block[3]} features, record {self.first_row} has {width}"
-                raise self.refused(int(spans.rows[0]), problem)
-        counts = self._merged(lambda block: block[2], blocks)
-        indptr = starts_of(counts)
-        values, keys = blocks[0][:2]
-        if len(blocks) > 1:
-            values = self._interleaved([block[0] for block in blocks], blocks, indptr)
-            keys = self._interleaved([block[1] for block in blocks], blocks, indptr)
-        dtype = np.int64 if max(width, int(indptr[-1])) > np.iinfo(np.int32).max else np.int32
-        parts = (values, keys.astype(dtype), indptr.astype(dtype))
-        return csr_array(parts, shape=(self.rows, width))
-
-    def _merged(self, of: Callable[[Any], Indices], blocks: list[Any]) -> Indices:
-        """Return one number per row, from one array per group."""
-        if len(blocks) == 1:
-            return of(blocks[0])
-        whole = np.empty(self.rows, np.int64)
-        for (_, spans), block in zip(self.groups, blocks, strict=True):
-            whole[spans.rows] = of(block)
-        return whole
-
-    def _interleaved(
-        self, flat: list[npt.NDArray[Any]], blocks: list[Any], indptr: Indices
-    ) -> npt.NDArray[Any]:
-        """Return the flat values of all rows, in row order, from those of each group."""
-        whole = np.empty(int(indptr[-1]), np.result_type(*flat))
-        size = whole.dtype.itemsize
-        for (_, spans), block, values in zip(self.groups, blocks, flat, strict=True):
-            if not values.size:
-                continue
-            bytes_at = starts_of(block[2])[:-1] * size
-            origin = np.ascontiguousarray(values, whole.dtype).view(np.uint8)
-            to = indptr[spans.rows] * size
-            copy_segments(whole.view(np.uint8), to, origin, bytes_at, block[2] * size)
-        return whole
-
-    def _sparse_block(
-        self, layout: Layout, spans: Spans
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Indices, int]:
-        """Return flat values, flat keys, values per row and width of one group."""
-        features = layout.row.features
-        packed = gather_segments(self.data, spans.values_at, spans.values_bytes)
-        values, last = self._numbers(packed, features.kind)
-        counts = self._counts(spans, layout, last)
-        if not features.sparse:
-            width = int(counts[0])
-            self._check_widths(spans, counts, width)
-            self._check_shape(layout, spans, width)
-            return values, np.tile(np.arange(width), spans.rows.size), counts, width
-        if not features.shape:
-            raise self.refused(int(spans.rows[0]), "is sparse and has no shape")
-        width = math.prod(features.shape)
-        keys, last = self._keys(gather_segments(self.data, spans.keys_at, spans.keys_bytes))
-        found = self._varint_counts(spans.keys_bytes, last)
-        if (wrong := np.flatnonzero(found != counts)).size:
-            problem = f"has {found[wrong[0]]} keys for {counts[wrong[0]]} values"
-            raise self.refused(int(spans.rows[wrong[0]]), problem)
-        if keys.size and int(keys.max()) >= width:
-            at = int(np.flatnonzero(keys >= width)[0])
-            row = int(np.searchsorted(starts_of(counts), at, side="right")) - 1
-            problem = f"has the key {keys[at]}, expected less than its shape, {width}"
-            raise self.refused(int(spans.rows[row]), problem)
-        return values, keys, counts, width
-
-    def _keys(self, packed: Bytes) -> tuple[npt.NDArray[np.uint64], Indices]:
-        found = decode_varints(packed)
-        if found is None:
-            self._explain()
-            raise self.refused(0, "or a later one has keys that have no end")
-        return found
+def _keys(block: Block, width: int) -> npt.NDArray[Any]:
+    return np.tile(np.arange(width), block.rows.size) if block.keys is None else block.keys

@@ -27,7 +27,7 @@ from penstock.recordio.checks import (
     refuse_nonfinite,
 )
 from penstock.recordio.framing import HEADER_BYTES
-from penstock.recordio.message import FLOAT32, Row, Tensor, pieces
+from penstock.recordio.message import FLOAT32, Tensor, pieces, plain_row
 from penstock.recordio.segments import Bytes, Indices, copy_segments, starts_of, windows
 from penstock.recordio.varint import (
     MAX_VALUE_BITS,
@@ -188,7 +188,7 @@ def _tail(width: int, labels: Floats | None) -> Bytes:
         uint8 (rows, bytes); (1, bytes) when the rows have no labels and so the same tail.
     """
     features = Tensor(kind=FLOAT32, values=b"", keys=b"", shape=(width,))
-    found = pieces(Row(features=features, label=None if labels is None else LABEL))
+    found = pieces(plain_row(features, None if labels is None else LABEL))
     text = b"".join(piece.content for piece in found) + bytes(_PAD)
     text = text[text.index(b"\x1a") :]
     if labels is None:

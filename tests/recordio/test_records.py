@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from penstock import recordio
 from penstock.errors import CorruptRecordError, DataError, InputError
-from penstock.recordio import records as records_module
+from penstock.recordio import table as table_module
 
 
 def assert_same(records, features, labels):
@@ -311,9 +311,9 @@ def test_values_must_be_whole_though_the_layout_is_that_of_a_good_record():
 def test_rows_that_differ_in_numbers_alone_are_read_at_once(rng, monkeypatch):
     """However many rows: one of them is parsed, and the others compared with it."""
     parsed = []
-    parse = records_module.parse
+    parse = table_module.parse
     monkeypatch.setattr(
-        records_module, "parse", lambda *row, **more: parsed.append(row) or parse(*row, **more)
+        table_module, "parse", lambda *row, **more: parsed.append(row) or parse(*row, **more)
     )
     features = rng.normal(size=(500, 7)).astype(np.float32)
 
@@ -359,6 +359,7 @@ def with_empty_value():
     return message
 
 
+NAMED = "\n  decode_named and read_named read any name"
 ONE = f"record 1 (byte {len(PLAIN)})"
 BYTE = f"the record at byte {len(PLAIN) + 8}"
 
@@ -382,11 +383,11 @@ BYTE = f"the record at byte {len(PLAIN) + 8}"
         (record([], 1), f"{ONE} has features without values"),
         (with_sparse_label(), f"{ONE} has a sparse label, expected numbers"),
         (with_empty_label(), f"{ONE} has a label without values, expected numbers"),
-        (Record(uid="a"), f"{BYTE} has no features"),
+        (Record(uid="a"), f"{ONE} has no features"),
         (with_bytes(), f"{BYTE} has bytes under 'values', not numbers"),
         (with_empty_value(), f"{BYTE} has no tensor under 'values', not numbers"),
-        (with_names(), f"{BYTE} has features by the name 'source', expected 'values'"),
-        (with_label_name(), f"{BYTE} has labels by the name 'score', expected 'values'"),
+        (with_names(), f"{ONE} has features by the name 'source', expected 'values'{NAMED}"),
+        (with_label_name(), f"{ONE} has labels by the name 'score', expected 'values'{NAMED}"),
     ],
 )
 def test_records_that_are_no_rows_of_one_matrix_are_refused(message, problem):

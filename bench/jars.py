@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import IO
 
 __all__ = ["PeerMissing", "peer_jars"]
 
@@ -81,11 +82,13 @@ def _fetch_protobuf(target: Path) -> None:
             _keep(content, target)
 
 
-def _keep(content: object, target: Path) -> None:
+def _keep(content: IO[bytes] | None, target: Path) -> None:
     """Write a file under another name first, so that half a jar is never taken for one."""
+    if content is None:
+        raise PeerMissing(f"{target.name} is no file in its archive")
     half = target.with_suffix(".half")
     with half.open("wb") as file:
-        shutil.copyfileobj(content, file)  # type: ignore[misc]
+        shutil.copyfileobj(content, file)
     half.rename(target)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "environment",
     "failed",
     "max_attempts",
+    "network_errors",
     "reached",
     "s3_settings",
 ]
@@ -182,6 +183,18 @@ def reached(uri: str, operation: str) -> Iterator[None]:
         raise _unanswered(uri, operation, error) from error
 
 
+def network_errors() -> tuple[type[Exception], ...]:
+    """Return what reading the body of an answer raises when the connection breaks."""
+    from botocore import exceptions  # type: ignore[import-untyped]
+
+    return (
+        exceptions.HTTPClientError,
+        exceptions.ConnectionError,
+        exceptions.IncompleteReadError,
+        exceptions.FlexibleChecksumError,
+    )
+
+
 def failed(text: str, *, retryable: bool) -> ServiceError:
     """Return a ServiceError that says whether the same call may succeed later."""
     error = ServiceError(text)
@@ -192,7 +205,7 @@ def failed(text: str, *, retryable: bool) -> ServiceError:
 def _refused(uri: str, error: Any) -> ServiceError:
     code, about = code_of(error.response), error.response.get("ResponseMetadata", {})
     status, tries = int(about.get("HTTPStatusCode", 0)), int(about.get("RetryAttempts", 0)) + 1
-    passing = status >= 500 or code in _PASSING_CODES or "Throttl" in code  # noqa: PLR2004
+    passing = status >= 500 or code in _PASSING_CODES or "Throttl" in code
     otherwise = "check bucket, key and endpoint, and the credentials in the environment"
     remedy = "run it again later" if passing else _REMEDIES.get(code, otherwise)
     times = f", {tries} times" if tries > 1 else ""
@@ -204,11 +217,8 @@ def _refused(uri: str, error: Any) -> ServiceError:
     )
 
 
-def _unanswered(uri: str, operation: str, error: Any) -> ServiceError:
-    from botocore import exceptions
-
-    network = (exceptions.HTTPClientError, exceptions.ConnectionError)
-    if isinstance(error, network):
+def _unanswered(uri: str, operation: str, error: Exception) -> ServiceError:
+    if isinstance(error, network_errors()):
         return failed(
             f"{uri!r}: no answer to {operation}: {error}\n"
             "  check the network and the endpoint, then run it again",

@@ -113,7 +113,8 @@ def test_features_come_in_the_order_asked_and_others_are_not_looked_at():
 )
 def test_lists_and_numbers_stand_side_by_side(kind, layout):
     cells = [[1, 0, 1], [0, 0, 0], [1, 1, 0]]
-    rows = batch(a=pa.array([5.0, 6.0, 7.0]), v=pa.array(cells, kind), b=pa.array([8, 9, 0]))
+    lists = pa.array(cells, pa.list_(pa.int16())).cast(kind)
+    rows = batch(a=pa.array([5.0, 6.0, 7.0]), v=lists, b=pa.array([8, 9, 0]))
 
     assembler = Assembler.of(rows.schema, features=None, label=None, layout=layout)
     matrix, _ = assembler.encode(rows)
@@ -417,7 +418,8 @@ def test_absent_columns_are_refused_at_once_and_in_a_later_batch():
     assert str(at_once.value) == (
         "table 't' lacks 3 columns: 'prize', 'b', 'yy'\n"
         "  it has: 'price', 'y'\n"
-        "  did you mean 'price' for 'prize'?"
+        "  did you mean 'price' for 'prize'?\n"
+        "  did you mean 'y' for 'yy'?"
     )
     assert str(later.value) == "table 'rows' lacks 1 column: 'y'\n  it has: 'price'"
 

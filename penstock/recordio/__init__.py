@@ -2,6 +2,7 @@
 
     encode_dense(features, labels)      float32 array          -> bytes
     encode_sparse(features, labels)     float32 CSR            -> bytes
+    DenseEncoder(width, ...)            likewise, batch after batch into one buffer
     decode(buffer)                      bytes                  -> Records
     read(source, batch_rows=...)        path, URI, FIFO, stream -> Records, batch by batch
     decode_named, read_named            likewise, tensors by any name -> NamedRecords
@@ -15,13 +16,14 @@ The frames are drawn in ``framing``, the records in ``message``. Nothing loops o
 [[1.0, 2.0], [3.0, 4.0]]
 """
 
-from penstock.recordio.dense import encode_dense
+from penstock.recordio.dense import DenseEncoder, encode_dense
 from penstock.recordio.named import NamedRecords, Tensors, decode_named
 from penstock.recordio.reader import read, read_named
 from penstock.recordio.records import Records, decode
 from penstock.recordio.sparse import encode_sparse
 
 __all__ = [
+    "DenseEncoder",
     "NamedRecords",
     "Records",
     "Tensors",

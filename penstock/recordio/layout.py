@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.recordio.message import INT32, ITEM_BYTES, Piece, Row
-from penstock.recordio.segments import Bytes, Indices, windows
+from penstock.recordio.segments import Bytes, Indices, every, stride_of, windows
 
 __all__ = ["Inline", "Layout", "Slot", "Spans", "Stated", "layout_of", "match"]
 
@@ -84,6 +84,7 @@ class Layout:
         stated: Lengths to check, in the order of the record.
         inlines: Label values inside windows.
         fixed_bytes: Payload length less the lengths of the slots.
+        slot_bytes: By slot, its length in that record.
     """
 
     row: Row
@@ -93,6 +94,7 @@ class Layout:
     stated: tuple[Stated, ...]
     inlines: tuple[Inline, ...]
     fixed_bytes: int
+    slot_bytes: tuple[int, ...]
 
     def slot(self, entry: int, part: str) -> int | None:
         """Return the number of a slot, if the layout has it."""
@@ -179,6 +181,7 @@ def layout_of(row: Row, found: list[Piece]) -> Layout:
         stated=tuple(stated),
         inlines=tuple(inlines),
         fixed_bytes=sum(map(len, contents)),
+        slot_bytes=tuple(blobs),
     )
 
 
@@ -206,6 +209,8 @@ def match(data: Bytes, layout: Layout, rows: Indices, starts: Indices, ends: Ind
         starts: int64 (n,), where each payload begins.
         ends: int64 (n,), where it ends.
     """
+    if (run := _match_run(data, layout, rows, starts, ends)) is not None:
+        return run
     spans = Spans(rows=rows)
     at, left = starts, layout.fixed_bytes
     good = at + left <= ends
@@ -230,6 +235,52 @@ def match(data: Bytes, layout: Layout, rows: Indices, starts: Indices, ends: Ind
         first, last = stated.slots
         good &= found == sum(spans.lengths[first + 1 : last], spans.lengths[first] + stated.base)
     return spans if good.all() else spans.at(good)
+
+
+def _match_run(
+    data: Bytes, layout: Layout, rows: Indices, starts: Indices, ends: Indices
+) -> Spans | None:
+    """Return the spans of records of one size that follow one another, if all have this layout.
+
+    So it is with dense rows. They are compared with the first one in place, nothing is gathered:
+    where its lengths are equal, too, all parts stand at the same offsets. The first record is
+    the one that the layout was learned from.
+    """
+    stride = stride_of(starts)
+    if stride is None or not (ends - starts == ends[0] - starts[0]).all():
+        return None
+    slot_bytes = layout.slot_bytes
+    at, begins = starts, list[Indices]()
+    inlines: list[Indices] = []
+    for number, pattern in enumerate(layout.patterns):
+        mask = bytes(0xFF if byte == 0x80 else byte for byte in layout.masks[number])
+        inlines += [at + each.offset for each in layout.inlines if each.window == number]
+        if not _equal_run(data, at, stride, pattern, mask):
+            return None
+        at = at + len(pattern)
+        if number < len(slot_bytes):
+            begins.append(at)
+            at = at + slot_bytes[number]
+    lengths = tuple(np.full(rows.size, size) for size in slot_bytes)
+    return Spans(rows=rows, begins=tuple(begins), lengths=lengths, inlines=tuple(inlines))
+
+
+def _equal_run(data: Bytes, at: Indices, stride: int, pattern: bytes, mask: bytes) -> bool:
+    """Return whether all windows have the pattern's bits where the mask has ones."""
+    offset = 0
+    while offset < len(pattern):
+        size = next(size for size in (8, 4, 2, 1) if size <= len(pattern) - offset)
+        dtype = f"<u{size}"
+        bits = np.frombuffer(mask, dtype, 1, offset)[0]
+        if bits:
+            found = every(data, dtype, at + offset, stride)
+            wanted = np.frombuffer(pattern, dtype, 1, offset)[0]
+            if bits != np.iinfo(dtype).max:
+                found, wanted = found & bits, wanted & bits
+            if (found != wanted).any():
+                return False
+        offset += size
+    return True
 
 
 def _with_window(data: Bytes, layout: Layout, spans: Spans, number: int, at: Indices) -> Spans:

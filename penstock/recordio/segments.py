@@ -9,10 +9,21 @@ byte outside them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bytes", "Indices", "copy_segments", "gather_segments", "starts_of", "windows"]
+__all__ = [
+    "Bytes",
+    "Indices",
+    "copy_segments",
+    "every",
+    "gather_segments",
+    "starts_of",
+    "stride_of",
+    "windows",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
@@ -47,6 +58,25 @@ def starts_of(lengths: Indices) -> Indices:
     starts = np.zeros(lengths.size + 1, np.int64)
     np.cumsum(lengths, out=starts[1:])
     return starts
+
+
+def stride_of(at: Indices) -> int | None:
+    """Return by how much some offsets go up, if it is always by the same; None if not.
+
+    >>> stride_of(np.array([3, 5, 7])), stride_of(np.array([3, 5, 8])), stride_of(np.array([3]))
+    (2, None, 0)
+    """
+    if at.size < 2:
+        return 0 if at.size else None
+    stride = int(at[1] - at[0])
+    if at[-1] - at[0] != stride * (at.size - 1) or not (at[1:] - at[:-1] == stride).all():
+        return None
+    return stride
+
+
+def every(data: Bytes, dtype: str, at: Indices, stride: int) -> npt.NDArray[Any]:
+    """Return a view whose item i stands at byte ``at[i]``; ``stride_of(at)`` is ``stride``."""
+    return np.ndarray((at.size,), dtype, data.data, int(at[0]), (stride,))
 
 
 def copy_segments(
@@ -93,6 +123,8 @@ def gather_segments(origin: Bytes, origin_at: Indices, lengths: Indices) -> Byte
         uint8 (sum of lengths,).
     """
     if lengths.size and (size := int(lengths[0])) and (lengths == size).all():
+        if (stride := stride_of(origin_at)) is not None:
+            return every(origin, f"V{size}", origin_at, stride).copy().view(np.uint8)
         return windows(origin, size)[origin_at].view(np.uint8)
     starts = starts_of(lengths)
     gathered = np.empty(int(starts[-1]), np.uint8)

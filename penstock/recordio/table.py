@@ -114,8 +114,9 @@ class Table:
                 continue
             asked = left if len(self._groups) < _MAX_LAYOUTS else left[:1]
             ends = self._starts[asked] + self._lengths[asked]
-            spans = match(self._data, layout_of(record, found), asked, self._starts[asked], ends)
-            self._groups.append((layout_of(record, found), spans))
+            layout = layout_of(record, found)
+            spans = match(self._data, layout, asked, self._starts[asked], ends)
+            self._groups.append((layout, spans))
             if spans.rows.size == left.size:
                 break
             left = left[~np.isin(left, spans.rows, assume_unique=True, kind="table")]

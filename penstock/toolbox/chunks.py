@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from penstock.errors import CorruptRecordError
-from penstock.recordio.framing import Frames, Parts, find_frames, join_parts
+from penstock.recordio.framing import HEADER_BYTES, Frames, Parts, find_frames, join_parts
 from penstock.recordio.segments import Bytes
 from penstock.toolbox.sources import Stream
 
@@ -87,7 +87,7 @@ def _whole_records(found: Frames, *, last: bool) -> tuple[Frames, int]:
     count = int(ends[-1]) + 1 if ends.size else 0
     if count == found.starts.size:
         return found, found.stop
-    stop = int(found.starts[count]) - 8
+    stop = int(found.starts[count]) - HEADER_BYTES
     return replace(found.between(0, count), stop=stop), stop
 
 
@@ -110,7 +110,10 @@ def _chunk(
                 data, frames, source=name, parts=parts, whole=last and error is None
             )
         except CorruptRecordError as wrong:
-            records, error = None, wrong
+            good = frames.between(0, int(np.searchsorted(frames.offsets, wrong.offset_bytes)))
+            before = _whole_records(good, last=False)[0]
+            data, records = join_parts(data, before, source=name, parts=parts)
+            error = wrong
     return Chunk(data=data, raw=frames, records=records, first_row=row, error=error)
 
 

@@ -63,17 +63,22 @@ def _short(seconds: float) -> str:
 
 
 def interleaved(
-    ways: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    between: Callable[[], object] | None = None,
 ) -> dict[str, Times]:
     """Time each way once per round, so that a slow minute of the machine slows all of them.
 
     Args:
         ways: What to call, by name.
         rounds: How often.
-        warm: Whether a round that is not counted goes before.
+        between: Called after each, off the clock, e.g. to delete what it wrote.
+
+    A round that is not counted goes before.
     """
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + warm):
+    for turn in range(rounds + 1):
         for name, way in ways.items():
             gc.collect()
             gc.disable()
@@ -82,7 +87,9 @@ def interleaved(
             ended = time.perf_counter() - begun
             gc.enable()
             del kept
-            if turn or not warm:
+            if between is not None:
+                between()
+            if turn:
                 found[name].append(ended)
     return {name: Times(seconds=tuple(seconds)) for name, seconds in found.items()}
 
@@ -147,13 +154,16 @@ def rate(count: float, seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 10 * size:
-            return (
-                f"{value / size:,.3g} {letter}" if value < 1e12 else f"{value / size:,.0f} {letter}"
-            )
-    return f"{value:,.3g}" if value < 1e3 else f"{value:,.0f}"
+    """Return a number with three digits that count, e.g. 4.41 M.
+
+    >>> number(4_410_000), number(118_400), number(0.5)
+    ('4.41 M', '118 k', '0.5 ')
+    """
+    size, letter = next(
+        (pair for pair in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= pair[0]), (1, "")
+    )
+    scaled = value / size
+    return f"{scaled:,.0f} {letter}" if scaled >= 100 else f"{scaled:.3g} {letter}"
 
 
 def machine() -> dict[str, str]:

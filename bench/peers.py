@@ -15,9 +15,9 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = [
-    "dense_loop",
     "dense_rows",
     "frame_loop",
+    "pair_rows",
     "parse_loop",
     "sparse_loop",
     "sparse_rows",
@@ -76,13 +76,8 @@ def _write(stream: io.BytesIO, payload: bytes) -> None:
     stream.write(bytes(-len(payload) % 4))
 
 
-def dense_loop(features: Any, labels: Any) -> bytes:
-    """Encode the rows of a float32 array (rows, columns) one by one, as the SDK did."""
-    return dense_rows(features, labels)
-
-
 def dense_rows(rows: Iterable[Any], labels: Any) -> bytes:
-    """Encode what iterates over rows, e.g. ``frame.itertuples(index=False)``, one by one."""
+    """Encode the rows of an array, or what iterates over rows, one by one."""
     stream, record = io.BytesIO(), _Record()
     for row, label in zip(rows, labels, strict=True):
         record.Clear()
@@ -103,13 +98,18 @@ def sparse_rows(matrix: Any, labels: Any) -> bytes:
 
 
 def sparse_loop(matrix: Any, labels: Any) -> bytes:
-    """Encode the rows of a CSR array one by one, each cut out of the three arrays."""
-    stream, record = io.BytesIO(), _Record()
+    """Encode the rows of a CSR array one by one, each cut out of its three arrays."""
     bounds = matrix.indptr.tolist()
-    for index in range(matrix.shape[0]):
-        entries = slice(bounds[index], bounds[index + 1])
-        keys = matrix.indices[entries]
-        _sparse(record, matrix.data[entries], keys, matrix.shape[1], labels[index])
+    slices = map(slice, bounds[:-1], bounds[1:])
+    rows = ((matrix.data[entries], matrix.indices[entries]) for entries in slices)
+    return pair_rows(rows, matrix.shape[1], labels)
+
+
+def pair_rows(rows: Iterable[tuple[Any, Any]], width: int, labels: Any) -> bytes:
+    """Encode pairs of values and keys one by one."""
+    stream, record = io.BytesIO(), _Record()
+    for (values, keys), label in zip(rows, labels, strict=True):
+        _sparse(record, values, keys, width, label)
         _write(stream, record.SerializeToString(deterministic=True))
     return stream.getvalue()
 

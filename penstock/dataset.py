@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,6 +71,7 @@ def commit(
     plan_sha256: str,
     names: Sequence[str],
     hosts: int = 1,
+    parts: Collection[int] | None = None,
 ) -> Dataset:
     """Make a dataset of shards: check, decide, sweep, and create the manifest.
 
@@ -89,6 +90,7 @@ def commit(
         plan_sha256: Of the plan that made the features.
         names: One per column.
         hosts: Training instances that will share the shards, see ``check_hosts``.
+        parts: Numbers that must be there; None: all from 0 to the largest.
 
     Raises:
         DataError: A part is missing, the row total is not the expected one, or a shard is not
@@ -98,7 +100,7 @@ def commit(
         ServiceError: The disk or S3 fails. Run it again: there is no manifest, or the whole dataset.
     """
     place = Place.of(prefix_uri)
-    chosen = _one_per_part(place, shards)
+    chosen = _one_per_part(place, shards, parts)
     check_hosts(place.prefix, len(chosen), hosts)
     dataset = Dataset(
         uri=place.prefix,
@@ -144,22 +146,23 @@ def _decided(place: Place, dataset: Dataset, sizes: Mapping[str, int]) -> Datase
 def _settled(place: Place, dataset: Dataset) -> Dataset:
     """Delete what came while the manifest was made; take it back if others deleted what it lists."""
     try:
-        if open_dataset(place.prefix) == dataset:
-            sizes = _sizes(place.prefix)
-            _check_shards(dataset, sizes)
-            _sweep(place, sizes, dataset)
-            return dataset
-        problem = f"{place.description} is not the one that this run had made"
+        open_dataset(place.prefix)
+        sizes = _sizes(place.prefix)
+        _check_shards(dataset, sizes)
     except DataError as error:
+        storage.delete(place.manifest)
         problem = str(error).partition("\n")[0]
-    storage.delete(place.manifest)
-    raise DataError(
-        f"{problem}: it was deleted while the manifest was made, which is taken back\n"
-        "  let one run at a time write there, then run convert again"
-    )
+        raise DataError(
+            f"{problem}: another run deleted it while the manifest was made, which is taken back\n"
+            "  let one run at a time write there, then run convert again"
+        ) from error
+    _sweep(place, sizes, dataset)
+    return dataset
 
 
-def _one_per_part(place: Place, shards: Sequence[Shard]) -> tuple[Shard, ...]:
+def _one_per_part(
+    place: Place, shards: Sequence[Shard], parts: Collection[int] | None
+) -> tuple[Shard, ...]:
     """Return the lowest attempt of each part, by part number."""
     attempts: dict[int, list[tuple[int, Shard]]] = defaultdict(list)
     for shard in shards:
@@ -167,10 +170,11 @@ def _one_per_part(place: Place, shards: Sequence[Shard]) -> tuple[Shard, ...]:
             expected = "expected 'part-<part>-<attempt>.rec'"
             raise InputError(f"{place.prefix}: the name of a shard is {shard.name!r}, {expected}")
         attempts[int(found[1])].append((int(found[2]), shard))
-    if missing := sorted(set(range(max(attempts, default=-1) + 1)) - attempts.keys()):
+    wanted = set(range(max(attempts, default=-1) + 1) if parts is None else parts)
+    if missing := sorted(wanted - attempts.keys()):
         names = listed([f"part-{part:05d}" for part in missing])
         raise DataError(
-            f"{place.prefix}: of {max(attempts) + 1} parts {len(missing)} "
+            f"{place.prefix}: of {len(wanted)} parts {len(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing: {names}\n"
             "  no manifest is made; run convert again"
         )
@@ -225,10 +229,10 @@ def _existing(place: Place, dataset: Dataset) -> Dataset:
     return found
 
 
-def _content(dataset: Dataset) -> Dataset:
-    """Return the dataset without the attempt numbers of its shards."""
+def _content(dataset: Dataset) -> bytes:
+    """Return what describes the dataset, without the attempt numbers of its shards."""
     shards = tuple(replace(shard, name=shard.name.rpartition("-")[0]) for shard in dataset.shards)
-    return replace(dataset, shards=shards)
+    return description_bytes(replace(dataset, shards=shards))
 
 
 def verify(dataset: Dataset) -> None:

@@ -44,8 +44,8 @@ class Shard:
         rows: How many records it has.
         size_bytes: How long it is.
         sha256: Of its bytes, hexadecimal.
-        label_min: Smallest label; None without rows or labels.
-        label_max: Largest label; None without rows or labels.
+        label_min: Smallest finite label; None without rows or labels.
+        label_max: Largest finite label; None without rows or labels.
     """
 
     name: str
@@ -101,6 +101,11 @@ class Place:
 
     @classmethod
     def of(cls, prefix_uri: str) -> Place:
+        """Return the place of a prefix.
+
+        Raises:
+            InputError: It is a root, or a folder of one: nothing could stand beside it.
+        """
         prefix = storage.normal(prefix_uri).rstrip("/")
         if len([part for part in prefix.partition("://")[2].split("/") if part]) < 2:
             raise InputError(
@@ -121,12 +126,14 @@ class Place:
 
 
 def description_bytes(dataset: Dataset) -> bytes:
+    """Return the content of dataset.json."""
     body = {"format": FORMAT, **asdict(dataset)}
     del body["uri"], body["manifest_uri"]
     return (json.dumps(body, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def manifest_bytes(place: Place, shards: Sequence[Shard]) -> bytes:
+    """Return the content of the manifest."""
     entries = [{"prefix": place.manifest_prefix()}, *(shard.name for shard in shards)]
     return (json.dumps(entries, indent=0, ensure_ascii=False) + "\n").encode()
 
@@ -150,9 +157,9 @@ def open_dataset(prefix_uri: str) -> Dataset:
         raise DataError(f"{place.manifest} is no JSON: {problem}") from problem
     names = _listed_names(place, entries)
     dataset = described(place)
-    if (described := tuple(shard.name for shard in dataset.shards)) != names:
+    if (found := tuple(shard.name for shard in dataset.shards)) != names:
         raise DataError(
-            f"{place.description} lists {len(described)} shards ({listed(described, 3)}), the "
+            f"{place.description} lists {len(found)} shards ({listed(found, 3)}), the "
             f"manifest lists {len(names)} ({listed(names, 3)})\n"
             "  the two are not of one run: delete both, then run: penstock convert SPEC"
         )

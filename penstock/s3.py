@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 READ_BUFFER_BYTES = 1 << 20
+PAGE_KEYS = 1000
 RESUMES = 5
 CONFLICT_TRIES = 8
 CONFLICT_PAUSE_S = 0.05
@@ -127,9 +128,7 @@ def listing(uri: str) -> Iterator[tuple[str, int, int]]:
     place = object_of(uri)
     token: dict[str, str] = {}
     while True:
-        page = aws.call(
-            uri, "list_objects_v2", Bucket=place["Bucket"], Prefix=place["Key"], **token
-        )
+        page = _page(uri, place, **token)
         for entry in page.get("Contents", ()):
             if not entry["Key"].endswith("/"):
                 name = f"s3://{place['Bucket']}/{entry['Key']}"
@@ -139,11 +138,22 @@ def listing(uri: str) -> Iterator[tuple[str, int, int]]:
         token = {"ContinuationToken": page["NextContinuationToken"]}
 
 
+def _page(uri: str, place: dict[str, str], **token: str) -> dict[str, Any]:
+    return aws.call(
+        uri,
+        "list_objects_v2",
+        Bucket=place["Bucket"],
+        Prefix=place["Key"],
+        MaxKeys=PAGE_KEYS,
+        **token,
+    )
+
+
 def delete_below(uri: str) -> None:
     """Delete all objects whose URI starts so, and abort the uploads; one call per 1,000 objects."""
     place = object_of(uri)
     while True:
-        page = aws.call(uri, "list_objects_v2", Bucket=place["Bucket"], Prefix=place["Key"])
+        page = _page(uri, place)
         keys = [{"Key": entry["Key"]} for entry in page.get("Contents", ())]
         if not keys:
             break

@@ -114,9 +114,10 @@ def _form_words(sparse: bool, width: int, labelled: bool) -> str:  # noqa: FBT00
 
 
 def _span(span: tuple[float, float] | None, labels: Any) -> tuple[float, float] | None:
-    if labels is None or not labels.size:
+    known = None if labels is None else labels[np.isfinite(labels)]
+    if known is None or not known.size:
         return span
-    low, high = float(labels.min()), float(labels.max())
+    low, high = float(known.min()), float(known.max())
     return (low, high) if span is None else (min(span[0], low), max(span[1], high))
 
 

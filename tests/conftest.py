@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
+import faultproxy
 import pytest
 import s3server
 
@@ -40,6 +41,15 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{next(BUCKETS)}"
     s3server.make_bucket(s3_endpoint, bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture
+def s3_faults(s3_endpoint: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[faultproxy.Proxy]:
+    """A proxy between this test and its S3; give it rules, and it fails. Calls are tried 3 times."""
+    with faultproxy.proxying(s3_endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+        yield proxy
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-SERVER = """
-import logging, sys, threading
-from werkzeug.serving import make_server
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication, MotoRequestHandler, create_backend_app,
-)
-
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
-                     request_handler=MotoRequestHandler)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-print(server.port, flush=True)
-sys.stdin.read()
-"""
 SETTINGS: Mapping[str, str] = {
     "AWS_ACCESS_KEY_ID": "tests",
     "AWS_SECRET_ACCESS_KEY": "tests",
@@ -32,14 +22,25 @@ SETTINGS: Mapping[str, str] = {
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "NO_PROXY": "127.0.0.1",
 }
-UNSET = ("AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+UNSET = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_RETRY_MODE",
+    "PENSTOCK_S3_KMS_KEY_ID",
+)
 
 
 @contextmanager
 def serving() -> Iterator[str]:
     """Give the address of a server that ends with the block, or with this process."""
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(Path(__file__))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdin is not None
     assert server.stdout is not None
@@ -56,3 +57,60 @@ def make_bucket(endpoint: str, name: str) -> None:
     request = urllib.request.Request(f"{endpoint}/{name}", method="PUT")
     with urllib.request.urlopen(request, timeout=30):
         pass
+
+
+class Conditional:
+    """What S3 does with conditional writes and moto does not: one at a time, and all of them.
+
+    moto looks first and writes later, so two creators could both win; and it completes a multipart
+    upload without a look at If-Match.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request, as WSGI has it."""
+        conditional = "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ
+        method = environ["REQUEST_METHOD"]
+        if method not in {"PUT", "POST", "DELETE"} or not (conditional or method == "DELETE"):
+            answer: Iterable[bytes] = self._app(environ, start_response)
+            return answer
+        with self._lock:
+            refusal = self._refusal(environ) if method == "POST" else None
+            answer = (refusal or self._app)(environ, start_response)
+            return answer
+
+    def _refusal(self, environ: dict[str, Any]) -> Any:
+        from werkzeug.test import Client
+        from werkzeug.wrappers import Response
+
+        head = Client(self._app).head(environ["PATH_INFO"], headers={"Host": environ["HTTP_HOST"]})
+        if head.status_code == 200 and head.headers["ETag"] == environ.get("HTTP_IF_MATCH"):
+            return None
+        missing = head.status_code == 404
+        code = "NoSuchKey" if missing else "PreconditionFailed"
+        body = f"<Error><Code>{code}</Code><Message>If-Match</Message></Error>"
+        return Response(body, status=404 if missing else 412, mimetype="application/xml")
+
+
+def main() -> None:
+    """Serve until standard input ends, that is until the parent does."""
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = Conditional(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.port, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

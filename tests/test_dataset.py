@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from penstock import dataset, recordio, storage
 from penstock.dataset import Shard
 from penstock.errors import DataError, InputError
+from penstock.manifest import Place, manifest_bytes
 
 COMMON: dict[str, Any] = {
     "width": 2,
@@ -218,9 +219,9 @@ def test_a_dataset_may_be_moved_on_a_local_disk(tmp_path):
 
 
 def test_an_object_store_gets_an_absolute_prefix():
-    place = dataset._Place.of("s3://lake/datasets/x/run/train")
+    place = Place.of("s3://lake/datasets/x/run/train")
 
-    entries = json.loads(dataset._manifest(place, []))
+    entries = json.loads(manifest_bytes(place, []))
 
     assert entries == [{"prefix": "s3://lake/datasets/x/run/train/"}]
     assert place.manifest == "s3://lake/datasets/x/run/train.manifest"

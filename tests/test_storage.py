@@ -243,5 +243,5 @@ def test_what_the_disk_refuses_is_told_with_what_to_check(tmp_path):
     assert caught.value.exit_code == 4
     assert str(caught.value) == (
         f"'{tmp_path}/file/below.json': [Errno 17] File exists: '{tmp_path}/file'\n"
-        "  check the path, permissions, free space and, for s3://, the endpoint and credentials in the environment"
+        "  check the path, permissions and free space"
     )

@@ -221,7 +221,9 @@ def _sparse(table: Table, blocks: list[Block]) -> csr_array:
     values = interleaved([block.values for block in blocks], blocks, indptr)
     keys = interleaved([_keys(block, widths[0]) for block in blocks], blocks, indptr)
     dtype = np.int64 if max(widths[0], int(indptr[-1])) > np.iinfo(np.int32).max else np.int32
-    parts = (values, keys.astype(dtype), indptr.astype(dtype))
+    if keys.dtype.itemsize == np.dtype(dtype).itemsize:
+        keys = keys.view(dtype)  # all are below the width
+    parts = (values, keys.astype(dtype, copy=False), indptr.astype(dtype))
     return csr_array(parts, shape=(table.rows, widths[0]))
 
 

@@ -225,7 +225,11 @@ class Table:
             if decoded is None:
                 self._explain()
                 raise self.refused(0, "or a later one has keys that have no end")
-            keys, found = decoded[0], self._varint_counts(spans.lengths[slot], decoded[1])
+            keys, last = decoded
+            lengths = spans.lengths[slot]
+            found = (
+                counts if _end_with(last, counts, lengths) else self._varint_counts(lengths, last)
+            )
         if (wrong := np.flatnonzero(found != counts)).size:
             problem = f"has {found[wrong[0]]} keys for {counts[wrong[0]]} values"
             raise self.refused(int(spans.rows[wrong[0]]), problem)
@@ -248,6 +252,14 @@ class Table:
             return None
         data = gather_segments(self._data, starts, lengths)
         return Blobs(data=data, starts=starts_of(lengths)[:-1], lengths=lengths)
+
+
+def _end_with(last: Indices, counts: Indices, lengths: Indices) -> bool:
+    """Return whether each record's last varint, by these counts, ends where its bytes do."""
+    after = np.cumsum(counts)
+    if not counts.all() or after[-1] != last.size:
+        return False
+    return bool((last[after - 1] == np.cumsum(lengths) - 1).all())
 
 
 def merged(rows: int, blocks: list[Block], of: Callable[[Block], Any]) -> npt.NDArray[Any]:

@@ -117,17 +117,34 @@ def decode_varints(packed: Bytes) -> tuple[npt.NDArray[np.unsignedinteger], Indi
     last = np.flatnonzero(packed < 0x80)
     if packed.size and (not last.size or last[-1] != packed.size - 1):
         return None
-    values: npt.NDArray[np.unsignedinteger] = packed[last].astype(np.uint32)
-    more = np.ones(last.size, np.bool_)
-    for byte in range(1, 11):
-        # Before the first byte the index wraps to the last, which ends a varint as well.
-        found = packed[last - byte]
-        more &= found >= 0x80
-        if not more.any():
-            return values, last
-        if byte == 4:
-            values = values.astype(np.uint64)
-        kind = values.dtype.type
-        values <<= more.astype(kind) * kind(7)
-        values |= (found & 0x7F) * more
-    return None
+    blocks = []
+    before = -1
+    for first in range(0, last.size, _BLOCK):
+        ends = last[first : first + _BLOCK]
+        sizes = np.diff(ends, prepend=before)
+        if (longest := int(sizes.max())) > _MAX_BYTES:
+            return None
+        blocks.append(_decode_block(packed, ends - sizes + 1, sizes.astype(np.uint8), longest))
+        before = int(ends[-1])
+    return np.concatenate(blocks) if blocks else np.empty(0, np.uint32), last
+
+
+_BLOCK = 1 << 16
+"""Varints at a time: their temporary arrays stay in the processor's cache."""
+_MAX_BYTES = 10
+_NARROW_BYTES = 4
+
+
+def _decode_block(
+    packed: Bytes, at: Indices, sizes: Bytes, longest: int
+) -> npt.NDArray[np.unsignedinteger]:
+    """Return the values of varints that begin at ``at``, which is changed."""
+    dtype = np.dtype(np.uint32 if longest <= _NARROW_BYTES else np.uint64)
+    values: npt.NDArray[np.unsignedinteger] = (packed.take(at) & 0x7F).astype(dtype)
+    for byte in range(1, longest):
+        at += 1
+        # Behind the end of a varint stand other bytes, or none: they count nothing.
+        found = packed.take(at, mode="clip")
+        found &= (sizes > byte) * np.uint8(0x7F)
+        values |= found.astype(dtype) << dtype.type(7 * byte)
+    return values

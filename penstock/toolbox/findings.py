@@ -22,6 +22,7 @@ class Problem:
         row: Number of that record in its file; None when the bytes are no record.
         text: What was found there, and what was expected.
         records: How many records have it.
+        at_least: Whether more may have it, as not all records were looked into.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Problem:
     row: int | None
     text: str
     records: int
+    at_least: bool = False
 
 
 class Findings:
@@ -59,6 +61,10 @@ class Findings:
             kind=kind, file=file, byte=byte, row=row, text=said, records=records
         )
 
+    def more(self, kind: str) -> None:
+        """Say that not all records with this kind of problem were counted."""
+        self._found[kind] = replace(self._found[kind], at_least=True)
+
     @property
     def problems(self) -> tuple[Problem, ...]:
         """All of them, in the order in which they were met."""
@@ -80,7 +86,9 @@ class BadRecordsError(DataError):
         for problem in self.problems:
             record = "" if problem.row is None else f", record {problem.row:,}"
             more = problem.records - 1
-            again = f" (and {more:,} more {'record' if more == 1 else 'records'})" if more else ""
+            least = "at least " if problem.at_least else ""
+            again = f" (and {least}{more:,} more {'record' if more == 1 else 'records'})"
+            again = again if more else ""
             lines.append(f"  {problem.file}{record}, byte {problem.byte:,}: {problem.text}{again}")
         return "\n".join(lines)
 
@@ -98,6 +106,7 @@ class BadRecordsError(DataError):
                     "byte": problem.byte,
                     "text": problem.text,
                     "records": problem.records,
+                    "at_least": problem.at_least,
                 }
                 for problem in self.problems
             ],

@@ -179,7 +179,13 @@ class Stream:
 
     def readinto(self, into: Any, /) -> int:
         """Fill the start of ``into``; return how many bytes, 0 at the end."""
-        count = int(self._raw.readinto(into))
+        readinto = getattr(self._raw, "readinto", None)
+        if readinto is None:
+            found = self._raw.read(len(into))
+            into[: len(found)] = found
+            count = len(found)
+        else:
+            count = int(readinto(into))
         self._advance(count)
         return count
 

@@ -137,6 +137,7 @@ def _check_content(findings: Findings, rules: RowRules, step: Step, chunk: Chunk
     """Read the records of a chunk, without those that cannot be read."""
     frames = chunk.records
     numbers = np.arange(0 if frames is None else frames.starts.size)
+    kind = "payload"
     for _ in range(_MAX_SKIPPED):
         if frames is None or not frames.starts.size:
             return
@@ -154,6 +155,8 @@ def _check_content(findings: Findings, rules: RowRules, step: Step, chunk: Chunk
         findings.add(kind, file=step.input.name, byte=byte, row=number, text=text)
         keep = np.arange(numbers.size) != row
         frames, numbers = _only(frames, keep), numbers[keep]
+    if numbers.size:
+        findings.more(kind)
 
 
 def _only(frames: Frames, keep: Any) -> Frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from recordio.aialgs import dense, dense_bytes
 from scipy.sparse import csr_array
 
@@ -152,3 +153,37 @@ def test_numbers_that_are_not_finite_are_written_on_request():
     encoded = recordio.encode_dense(features, features[:, 0], allow_nonfinite=True)
 
     assert encoded == dense_bytes(features, features[:, 0])
+
+
+@given(
+    width=st.integers(1, 40),
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    labelled=st.booleans(),
+)
+def test_a_kept_encoder_gives_the_same_bytes_batch_after_batch(width, counts, labelled):
+    """Batches that grow, shrink and are empty: no byte of the one before shows."""
+    encoder = recordio.DenseEncoder(width, labelled=labelled)
+    for number, rows in enumerate(counts):
+        features = np.arange(number, number + rows * width, dtype=np.float32).reshape(rows, width)
+        labels = np.full(rows, number, np.float32) if labelled else None
+
+        encoded = encoder.encode(features, labels)
+
+        assert bytes(encoded) == bytes(recordio.encode_dense(features, labels))
+
+
+def test_a_kept_encoder_refuses_batches_of_another_form():
+    encoder = recordio.DenseEncoder(2, labelled=True)
+
+    with pytest.raises(InputError) as caught:
+        encoder.encode(np.ones((1, 3), np.float32))
+
+    assert str(caught.value) == (
+        "features: the batch is 3 columns without labels, the encoder is for 2 columns with labels"
+    )
+
+
+def test_numbers_whose_squares_overflow_are_finite():
+    features = np.full((3, 4), 3e38, np.float32)
+
+    assert np.array_equal(recordio.decode(recordio.encode_dense(features)).features, features)

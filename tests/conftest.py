@@ -44,7 +44,9 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def s3_faults(s3_endpoint: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[faultproxy.Proxy]:
+def s3_faults(
+    s3_endpoint: str, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[faultproxy.Proxy]:
     """A proxy between this test and its S3; give it rules, and it fails. Calls are tried 3 times."""
     with faultproxy.proxying(s3_endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)

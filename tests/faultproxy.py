@@ -124,13 +124,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(status, headers, content, torn=fault == "tear")
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  names of http.server
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         target = urlsplit(self.shared.target)
         upstream = http.client.HTTPConnection(target.netloc, timeout=TIMEOUT_S)
         try:
-            kept = {k: v for k, v in self.headers.items() if k.lower() not in {"expect", "connection"}}
+            kept = {
+                k: v for k, v in self.headers.items() if k.lower() not in {"expect", "connection"}
+            }
             upstream.request(self.command, self.path, body, kept)
             answer = upstream.getresponse()
             return answer.status, answer.getheaders(), answer.read()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,23 +70,25 @@ class Conditional:
         self._app = app
         self._lock = threading.Lock()
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer one request, as WSGI has it."""
         conditional = "HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ
         method = environ["REQUEST_METHOD"]
         if method not in {"PUT", "POST", "DELETE"} or not (conditional or method == "DELETE"):
-            answer: Iterable[bytes] = self._app(environ, start_response)
-            return answer
+            return self._app(environ, start_response)
         with self._lock:
             refusal = self._refusal(environ) if method == "POST" else None
-            answer = (refusal or self._app)(environ, start_response)
-            return answer
+            return (refusal or self._app)(environ, start_response)
 
     def _refusal(self, environ: dict[str, Any]) -> Any:
         from werkzeug.test import Client
         from werkzeug.wrappers import Response
 
-        head = Client(self._app).head(environ["PATH_INFO"], headers={"Host": environ["HTTP_HOST"]})
+        headers = {
+            "Host": environ["HTTP_HOST"],
+            "Authorization": environ.get("HTTP_AUTHORIZATION", ""),
+        }
+        head = Client(self._app).head(environ["PATH_INFO"], headers=headers)
         if head.status_code == 200 and head.headers["ETag"] == environ.get("HTTP_IF_MATCH"):
             return None
         missing = head.status_code == 404

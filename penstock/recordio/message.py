@@ -292,24 +292,19 @@ def _map_entry(reader: _Reader, begin: int, end: int) -> tuple[bytes, Tensor]:
 
 
 def _tensor(reader: _Reader, kind: int, begin: int, end: int) -> Tensor:
-    values, lists = bytearray(), {2: list[int](), 3: list[int]()}
+    values, keys, shape = bytearray(), bytearray(), list[int]()
     item_wire = _ITEM_WIRES[kind]
     for number, wire, first, last in reader.fields(begin, end):
         if number == 1 and wire in {_LENGTH, item_wire}:
             if item_wire == _VARINT:
-                values += _int32s(reader.varints(first, last))
+                reader.varints(first, last)
             elif (last - first) % ITEM_BYTES[kind]:
                 size = f"{last - first} bytes of values, not a multiple of {ITEM_BYTES[kind]}"
                 raise reader.bad(first, size)
-            else:
-                values += reader.data[first:last]
-        elif number in lists and wire in {_LENGTH, _VARINT}:
-            lists[number] += reader.varints(first, last)
-    keys = b"".join(map(varint, lists[2]))
-    return Tensor(kind=kind, values=bytes(values), keys=keys, shape=tuple(lists[3]))
-
-
-def _int32s(values: list[int]) -> bytes:
-    """Return int32 values as protobuf writes them: negative ones as 64 bits."""
-    low = np.array(values, np.uint64).astype(np.uint32).view(np.int32)
-    return b"".join(varint(value & (1 << 64) - 1) for value in low.tolist())
+            values += reader.data[first:last]
+        elif number == 2 and wire in {_LENGTH, _VARINT}:
+            reader.varints(first, last)
+            keys += reader.data[first:last]
+        elif number == 3 and wire in {_LENGTH, _VARINT}:
+            shape += reader.varints(first, last)
+    return Tensor(kind=kind, values=bytes(values), keys=bytes(keys), shape=tuple(shape))

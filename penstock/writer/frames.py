@@ -185,7 +185,8 @@ def _placed(
     """
     from pyspark.sql import functions as F
 
-    columns = [_column(name) for name in target.columns]
+    # Under plain names: mapInArrow cannot take columns with a dot or a backtick in theirs.
+    columns = [_column(name).alias(f"c{i}") for i, name in enumerate(target.columns)]
     if shards is None or not key:
         return frame.select(columns)
     if missing := tuple(name for name in key if name not in frame.columns):
@@ -193,7 +194,8 @@ def _placed(
     keys = [_column(name) for name in key]
     # Rows of one key come in the order of their contents: the order in which a shuffle delivers
     # them is another each time.
-    order = [F.xxhash64(*keys), *keys, F.xxhash64(*columns)]
+    contents = F.xxhash64(*(_column(name) for name in target.columns))
+    order = [F.xxhash64(*keys), *keys, contents]
     return frame.repartition(shards, *keys).sortWithinPartitions(*order).select(columns)
 
 
@@ -241,7 +243,13 @@ def _write(target: Target, part: int, attempt: int, batches: Iterable[Any]) -> O
     A deliberate error is an outcome: it would be the same at the next attempt. A failing service is
     not: Spark tries again.
     """
-    filled = (batch for batch in batches if batch.num_rows)
+    import pyarrow as pa
+
+    filled = (
+        pa.RecordBatch.from_arrays(batch.columns, list(target.columns))
+        for batch in batches
+        if batch.num_rows
+    )
     first = next(filled, None)
     if first is None:
         return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from recordio.aialgs import sparse, sparse_bytes
+from recordio.aialgs import Record, framed, sparse, sparse_bytes
 from scipy.sparse import csc_array, csr_array, csr_matrix, random_array
 
 from penstock import recordio
 from penstock.errors import DataError, InputError
+from penstock.recordio.framing import find_frames
 
 GOLDEN = (
     "0a23d7ce 35000000 0a1f0a06 76616c75 65731215 12130a08 0000803f 00000040"
@@ -171,3 +172,40 @@ def test_numbers_that_are_not_finite_are_written_on_request():
     encoded = recordio.encode_sparse(features, labels, allow_nonfinite=True)
 
     assert encoded == sparse_bytes(features, labels)
+
+
+@given(sparse())
+def test_padded_keys_say_the_same_to_every_reader(rows):
+    """What google.protobuf and our own reader make of them is what they make of canonical bytes."""
+    features, labels = rows
+
+    encoded = recordio.encode_sparse(features, labels, padded_keys=True)
+
+    assert reserialised(encoded) == sparse_bytes(features, labels)
+    if features.shape[0]:
+        decoded, canonical = (
+            recordio.decode(each) for each in (encoded, sparse_bytes(features, labels))
+        )
+        assert (decoded.features != canonical.features).nnz == 0
+        assert decoded.width == canonical.width
+
+
+def test_padded_keys_have_one_size(rng):
+    features = random_array((50, 100_000), density=0.001, format="csr", dtype=np.float32, rng=rng)
+
+    padded = recordio.encode_sparse(features, padded_keys=True)
+
+    canonical = recordio.encode_sparse(features)
+    short = int((features.indices < 16_384).sum() + (features.indices < 128).sum())
+    assert payload_bytes(padded) - payload_bytes(canonical) == short > 0
+
+
+def payload_bytes(encoded):
+    return int(find_frames(np.frombuffer(encoded, np.uint8), source="buffer").lengths.sum())
+
+
+def reserialised(encoded):
+    """Return a stream whose records google.protobuf has read and written again."""
+    frames = find_frames(np.frombuffer(encoded, np.uint8), source="buffer")
+    payloads = zip(frames.starts.tolist(), frames.lengths.tolist(), strict=True)
+    return framed(*(Record.FromString(encoded[at : at + size]) for at, size in payloads))

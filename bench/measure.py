@@ -16,12 +16,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from google.protobuf.internal import api_implementation
+
 __all__ = [
     "Outcome",
     "Table",
     "Target",
     "Times",
     "check",
+    "heat",
     "interleaved",
     "machine",
     "number",
@@ -66,6 +70,7 @@ def interleaved(
     ways: Mapping[str, Callable[[], object]],
     rounds: int,
     *,
+    heat_bytes: int,
     between: Callable[[], object] | None = None,
 ) -> dict[str, Times]:
     """Time each way once per round, so that a slow minute of the machine slows all of them.
@@ -73,6 +78,7 @@ def interleaved(
     Args:
         ways: What to call, by name.
         rounds: How often.
+        heat_bytes: See ``heat``; more than any way takes.
         between: Called after each, off the clock, e.g. to delete what it wrote.
 
     A round that is not counted goes before.
@@ -81,6 +87,7 @@ def interleaved(
     for turn in range(rounds + 1):
         for name, way in ways.items():
             gc.collect()
+            heat(heat_bytes)
             gc.disable()
             begun = time.perf_counter()
             kept = way()
@@ -92,6 +99,18 @@ def interleaved(
             if turn:
                 found[name].append(ended)
     return {name: Times(seconds=tuple(seconds)) for name, seconds in found.items()}
+
+
+def heat(size_bytes: int) -> None:
+    """Take memory, touch it and give it back, so that what is timed next finds it at hand.
+
+    A virtual machine may return free pages to its host within seconds, and gets them back at their
+    first touch: 2 GB took 6.4 s then, and 0.15 s when they had just been in use. Whoever fills
+    fresh memory, or writes a file, would pay for it, by chance and not by merit.
+    """
+    free_bytes = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+    block = np.empty(min(size_bytes, free_bytes // 2), np.uint8)
+    block[:: os.sysconf("SC_PAGE_SIZE")] = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,6 +189,7 @@ def machine() -> dict[str, str]:
     """Return what the figures depend on: processor, memory, versions, commit, date."""
     packages = ("numpy", "scipy", "pandas", "pyarrow", "protobuf", "pyspark")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    versions = versions.replace("protobuf", f"protobuf ({api_implementation.Type()})")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -195,7 +215,7 @@ def _commit() -> str:
         ).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", "../penstock", ".")
+        changed = git("status", "--porcelain", "--", "../penstock", ":(glob)*.py")
         return git("rev-parse", "--short=12", "HEAD") + (" and changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -211,8 +231,12 @@ def peak_rss_bytes(pid: int | str = "self") -> int:
 
 def memory_bytes(pid: int | str, what: str) -> int:
     """Return a line of /proc/<pid>/status that is in kB, as bytes; 0 if the process is gone."""
+    return _kilobytes(Path(f"/proc/{pid}/status"), what)
+
+
+def _kilobytes(path: Path, what: str) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = path.read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:")), 0)
@@ -224,7 +248,13 @@ def lines_of(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
     lines += [
         "`make bench` writes this page. Correctness is checked in the same run, before a ratio is"
     ]
-    lines += ["told. Times are medians of interleaved rounds, with the lowest and the highest.", ""]
+    lines += [
+        "told. Times are medians of interleaved rounds, with the lowest and the highest. Before each"
+    ]
+    lines += [
+        "call, off the clock, free memory is touched, as some machines take long to hand out what was"
+    ]
+    lines += ["not in use for a while.", ""]
     for outcome in outcomes:
         lines += [f"## {outcome['name']}", "", outcome["about"], ""]
         lines += [f"- {key}: {value}" for key, value in outcome["machine"].items()]

@@ -83,7 +83,7 @@ def dense_rows(rows: Iterable[Any], labels: Any) -> bytes:
         record.Clear()
         record.features["values"].float32_tensor.values.extend(row)
         record.label["values"].float32_tensor.values.extend([label])
-        _write(stream, record.SerializeToString(deterministic=True))
+        _write(stream, record.SerializeToString())
     return stream.getvalue()
 
 
@@ -93,7 +93,7 @@ def sparse_rows(matrix: Any, labels: Any) -> bytes:
     for index in range(matrix.shape[0]):
         row = matrix[[index]]
         _sparse(record, row.data, row.indices, matrix.shape[1], labels[index])
-        _write(stream, record.SerializeToString(deterministic=True))
+        _write(stream, record.SerializeToString())
     return stream.getvalue()
 
 
@@ -110,7 +110,7 @@ def pair_rows(rows: Iterable[tuple[Any, Any]], width: int, labels: Any) -> bytes
     stream, record = io.BytesIO(), _Record()
     for (values, keys), label in zip(rows, labels, strict=True):
         _sparse(record, values, keys, width, label)
-        _write(stream, record.SerializeToString(deterministic=True))
+        _write(stream, record.SerializeToString())
     return stream.getvalue()
 
 

@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+from jars import PeerMissing
 from measure import Outcome, lines_of
 from rich.console import Console
 from rich.table import Table as Shown
@@ -37,10 +38,15 @@ def main() -> int:
     console = Console()
     missed = 0
     for name in chosen.only or NAMES:
-        with console.status(f"{name} ..."):
-            outcome: Outcome = importlib.import_module(NAMES[name]).run(
-                quick=chosen.quick, folder=scratch
-            )
+        try:
+            with console.status(f"{name} ..."):
+                outcome: Outcome = importlib.import_module(NAMES[name]).run(
+                    quick=chosen.quick, folder=scratch
+                )
+        except PeerMissing as error:
+            console.print(f"{name} did not run: {error}", style="red", markup=False)
+            missed += 1
+            continue
         outcome.write(out, quick=chosen.quick)
         _show(console, outcome)
         missed += sum(not target.met for target in outcome.targets)
@@ -50,6 +56,16 @@ def main() -> int:
     page.write_text("\n".join(lines_of(found)))
     console.print(f"results: {out}, {page}")
     return int(missed > 0 and not chosen.quick)
+
+
+def _flags() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    flags.add_argument("--quick", action="store_true", help="small data, few rounds")
+    flags.add_argument(
+        "--only", choices=NAMES, action="append", help="one of them; may be repeated"
+    )
+    flags.add_argument("--out", type=Path, help="where results go")
+    return flags
 
 
 def _show(console: Console, outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import MB, Outcome, Table, Target, Times, check, interleaved, number, rate
+from measure import MB, Outcome, Table, Target, Times, check, heat, interleaved, number, rate
 from peer import class_path, write
 from workers import WorkerMemory
 
@@ -76,7 +76,26 @@ def run(*, quick: bool, folder: Path) -> Outcome:
         _check_rows(place, FILE_ROWS // 10)
         pace = _paces(place, 2, FILE_ROWS // share, rounds=2 if quick else 5)
         flat = _flatness(place, (1, 4) if quick else (1, 5, 20), FILE_ROWS // share)
-    targets = (
+    numbers = {
+        "rows": pace.rows,
+        "bytes": pace.size_bytes,
+        "seconds": {name: times.seconds for name, times in pace.seconds.items()},
+        "flatness": [
+            {"rows": each.rows, "seconds": each.seconds, "peak_bytes": each.peak_bytes}
+            for each in flat
+        ],
+    }
+    return Outcome(
+        name="spark",
+        about=ABOUT,
+        tables=(_pace_table(pace), _flat_table(flat)),
+        targets=_targets(pace, flat),
+        numbers=numbers,
+    )
+
+
+def _targets(pace: Pace, flat: list[Flat]) -> tuple[Target, ...]:
+    return (
         Target(
             what=f"{TASKS} against {PEER}",
             found=pace.seconds[PEER].median_s / pace.seconds[TASKS].median_s,
@@ -94,22 +113,6 @@ def run(*, quick: bool, folder: Path) -> Outcome:
             wanted=FLAT,
             most=True,
         ),
-    )
-    numbers = {
-        "rows": pace.rows,
-        "bytes": pace.size_bytes,
-        "seconds": {name: times.seconds for name, times in pace.seconds.items()},
-        "flatness": [
-            {"rows": each.rows, "seconds": each.seconds, "peak_bytes": each.peak_bytes}
-            for each in flat
-        ],
-    }
-    return Outcome(
-        name="spark",
-        about=ABOUT,
-        tables=(_pace_table(pace), _flat_table(flat)),
-        targets=targets,
-        numbers=numbers,
     )
 
 
@@ -187,6 +190,11 @@ def _check_rows(place: Place, rows: int) -> None:
     shutil.rmtree(source)
 
 
+def _heat_bytes(rows: int) -> int:
+    """Return what the page cache of the shards takes, and the processes, with room to spare."""
+    return int(2e9) + rows * WIDTH * 8
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
     """How long each way took for the same rows."""
@@ -200,7 +208,8 @@ def _paces(place: Place, files: int, rows: int, *, rounds: int) -> Pace:
     """Time all ways, interleaved, and compare what each wrote in the last round."""
     source = _write_parquet(place.folder / "pace", files, rows)
     ways = _ways(place, source)
-    seconds = interleaved(ways, rounds, between=place.clear)
+    heat_bytes = _heat_bytes(files * rows)
+    seconds = interleaved(ways, rounds, heat_bytes=heat_bytes, between=place.clear)
     kept: list[tuple[Any, Any]] = []
     size_bytes = 0
     for way in ways.values():
@@ -246,6 +255,7 @@ def _flatness(place: Place, sizes: tuple[int, ...], rows: int) -> list[Flat]:
             rounds = []
             with WorkerMemory() as memory:
                 for _ in range(3):
+                    heat(_heat_bytes(files * rows))
                     begun = time.perf_counter()
                     folder = tasks()
                     rounds.append(time.perf_counter() - begun)

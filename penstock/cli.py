@@ -10,6 +10,7 @@ import typer
 
 from penstock import __version__
 from penstock.errors import PenstockError
+from penstock.toolbox.app import app as recordio_app
 
 __all__ = ["app", "main"]
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 dataset_app = typer.Typer(help="Look after RecordIO datasets: verify, sweep.", no_args_is_help=True)
 app.add_typer(dataset_app, name="dataset")
+app.add_typer(recordio_app, name="recordio")
 
 SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A pipeline.yaml: path or URI.")]
 Root = Annotated[

@@ -125,7 +125,8 @@ class RowRange:
             if first < self.stop and first + rows > self.start:
                 system, path = storage.filesystem(uri)
                 source = system.open_input_file(path)
-                with pq.ParquetFile(source, buffer_size=_buffer_bytes(uri)) as parquet:
+                buffer_bytes = _buffer_bytes(uri)
+                with pq.ParquetFile(source, buffer_size=buffer_bytes, pre_buffer=False) as parquet:
                     yield from _slice(
                         parquet, columns, self.start - first, self.stop - first, batch_rows
                     )

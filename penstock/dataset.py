@@ -115,10 +115,10 @@ def commit(
         plan_sha256=plan_sha256,
         names=tuple(names),
     )
-    sizes = _sizes(place.prefix)
-    _check_content(dataset, expected_rows, sizes)
+    _check_content(dataset, expected_rows)
     if storage.exists(place.manifest):
         return _existing(place, dataset)
+    sizes = _sizes(place.prefix)
     decided = _decided(place, dataset, sizes)
     _delete(place, _orphans(sizes, decided))
     if not storage.create(place.manifest, manifest_bytes(place, decided.shards)):
@@ -128,34 +128,36 @@ def commit(
 
 def _decided(place: Place, dataset: Dataset, sizes: Mapping[str, int]) -> Dataset:
     """Create dataset.json, or return what the one that stands there says, if it is as good as this."""
-    if storage.create(place.description, description_bytes(dataset)):
+    _check_foreign(place, sizes)
+    gone = _problem(dataset, sizes)
+    if not gone and storage.create(place.description, description_bytes(dataset)):
         return dataset
-    found = described(place)
-    whole = all(sizes.get(shard.name) == shard.size_bytes for shard in found.shards)
-    if whole and _content(found) == _content(dataset):
-        return found
-    if storage.exists(place.manifest):
-        return _existing(place, dataset)
-    raise InputError(
-        f"{place.description} stands there without a manifest, for "
-        f"{'other' if whole else 'missing'} shards: another run is at work here, or was killed\n"
-        f"  wait for it; if it was killed: penstock dataset sweep {place.prefix}"
-    )
+    if storage.exists(place.description):
+        found = described(place)
+        problem = _problem(found, _sizes(place.prefix))
+        if not problem and _content(found) == _content(dataset):
+            return found
+        if not gone:
+            raise InputError(
+                f"{place.description} stands there without a manifest, for "
+                f"{'missing' if problem else 'other'} shards: another run is at work here, or was "
+                f"killed\n  wait for it; if it was killed: penstock dataset sweep {place.prefix}"
+            )
+    raise DataError(f"{gone}\n  no manifest is made; run convert again")
 
 
 def _settled(place: Place, dataset: Dataset) -> Dataset:
     """Delete what came while the manifest was made; take it back if others deleted what it lists."""
-    try:
-        open_dataset(place.prefix)
-        sizes = _sizes(place.prefix)
-        _check_shards(dataset, sizes)
-    except DataError as error:
+    sizes = _sizes(place.prefix)
+    problem = _problem(dataset, sizes)
+    if not problem and not storage.exists(place.description):
+        problem = f"{place.description} is gone"
+    if problem:
         storage.delete(place.manifest)
-        problem = str(error).partition("\n")[0]
         raise DataError(
             f"{problem}: another run deleted it while the manifest was made, which is taken back\n"
             "  let one run at a time write there, then run convert again"
-        ) from error
+        )
     _sweep(place, sizes, dataset)
     return dataset
 
@@ -181,7 +183,7 @@ def _one_per_part(
     return tuple(min(attempts[part], key=lambda entry: entry[0])[1] for part in sorted(attempts))
 
 
-def _check_content(dataset: Dataset, expected_rows: int, sizes: Mapping[str, int]) -> None:
+def _check_content(dataset: Dataset, expected_rows: int) -> None:
     if dataset.rows != expected_rows:
         raise DataError(
             f"{dataset.uri}: the shards have {dataset.rows:,} rows, the source has "
@@ -192,22 +194,24 @@ def _check_content(dataset: Dataset, expected_rows: int, sizes: Mapping[str, int
             f"{dataset.uri}: {len(dataset.names)} names for {dataset.width} columns, "
             "expected one for each"
         )
-    _check_shards(dataset, sizes)
+
+
+def _check_foreign(place: Place, sizes: Mapping[str, int]) -> None:
+    """Refuse files that are no shards: FastFile mode reads whatever stands below the prefix."""
     if foreign := [name for name in sizes if not SHARD_NAME.fullmatch(name)]:
         raise InputError(
-            f"{dataset.uri} has files that are no shards: {listed(foreign)}\n"
+            f"{place.prefix} has files that are no shards: {listed(foreign)}\n"
             "  move them away: training in FastFile mode would read them"
         )
 
 
-def _check_shards(dataset: Dataset, sizes: Mapping[str, int]) -> None:
+def _problem(dataset: Dataset, sizes: Mapping[str, int]) -> str | None:
+    """Return what is wrong with the first shard that does not stand there as it was written."""
     for shard in dataset.shards:
         if (found := sizes.get(shard.name)) != shard.size_bytes:
             has = "is gone" if found is None else f"has {found:,} bytes"
-            raise DataError(
-                f"{dataset.uri}{shard.name} {has}, its task wrote {shard.size_bytes:,} bytes\n"
-                "  no manifest is made; run convert again"
-            )
+            return f"{dataset.uri}{shard.name} {has}, its task wrote {shard.size_bytes:,} bytes"
+    return None
 
 
 def _sizes(prefix: str) -> dict[str, int]:

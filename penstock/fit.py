@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from penstock import storage
 from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
+from penstock.columns import KINDS
 from penstock.curated import Curated, RowRange, row_ranges
 from penstock.encode import LabelRule
 from penstock.errors import (
@@ -27,9 +28,9 @@ from penstock.errors import (
     listed,
 )
 from penstock.plan import FeaturePlan
-from penstock.planning import Rule, build_plan, features, raise_all, spec_classes
-from penstock.spec import CategoricalFeatures, Spec
-from penstock.states import Wanted
+from penstock.planning import build_plan, features, raise_all, spec_classes
+from penstock.spec import Spec
+from penstock.states import Kind, Wanted
 from penstock.statistics import Collector, Statistics, merge
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ TASK_CELLS = 2**22
 MIN_TASK_ROWS = 16_384
 FEW_TASKS = 8
 MAX_TASKS = 1024
-FEATURE_CATEGORIES = (
-    131_072  # values counted exactly: past max_width, so that a refusal can say how many
-)
 OTHER_CATEGORIES = 4096
+BY_FAMILY: Mapping[str, Kind] = {
+    "number": "numeric",
+    "boolean": "categorical",
+    "string": "categorical",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +131,7 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
         problem
         for column, rule in features(spec)
         if column in types
-        for problem in _type_problems(column, types[column], rule)
+        for problem in KINDS[rule.kind].problems(column, types[column], rule)
     ]
     problems += _label_problems(spec, types.get(spec.label.column))
     if not curated.rows("train"):
@@ -144,26 +147,6 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
         task=spec.task,
         classes=spec_classes(spec),
     )
-
-
-def _type_problems(column: str, kind: str, rule: Rule) -> Iterator[PenstockError]:
-    found = family(kind)
-    if isinstance(rule, CategoricalFeatures):
-        if found == "other":
-            remedy = (
-                "derive a name or a number from it in merge.derive, as hour(...) of a timestamp"
-            )
-            expected = "a string, number, boolean or date"
-            yield SchemaMismatchError("curated", column, kind, expected, remedy)
-        return
-    if found not in ("number", "boolean", "null"):
-        remedy = "list it under kind: categorical, or derive a number from it in merge.derive"
-        yield SchemaMismatchError("curated", column, kind, "a number or boolean", remedy)
-    if rule.impute == "constant" and rule.fill_value is None:
-        yield InputError(
-            f"features: column {column!r} has impute: constant and no fill_value, expected a number\n"
-            "  set fill_value, or another impute rule"
-        )
 
 
 def _label_problems(spec: Spec, kind: str | None) -> Iterator[PenstockError]:
@@ -193,19 +176,18 @@ def _label_problems(spec: Spec, kind: str | None) -> Iterator[PenstockError]:
 
 def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted]:
     """Return what to collect of every column: features and label by use, others by type."""
-    kinds: dict[str, str] = {column: rule.kind for column, rule in features(spec)}
-    kinds[label.column] = "numeric" if label.numeric else "categorical"
-    chosen = {column for column, rule in features(spec) if rule.kind == "categorical"}
-    by_family = {"number": "numeric", "boolean": "categorical", "string": "categorical"}
-    return [
-        Wanted(
-            name=name,
-            type=kind,
-            kind=kinds.get(name, by_family.get(family(kind), "other")),  # type: ignore[arg-type]
-            cap=FEATURE_CATEGORIES if name in chosen else OTHER_CATEGORIES,
-        )
-        for name, kind in curated.columns
-    ]
+    rules = dict(features(spec))
+    wanted: list[Wanted] = []
+    for name, kind in curated.columns:
+        if name == label.column:
+            use: Kind = "numeric" if label.numeric else "categorical"
+            wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))
+        elif name in rules:
+            wanted += KINDS[rules[name].kind].wanted(name, kind, rules[name])
+        else:
+            use = BY_FAMILY.get(family(kind), "other")
+            wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))
+    return wanted
 
 
 def collect(batches: Iterable[Any], wanted: Sequence[Wanted], label: LabelRule) -> Statistics:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.encode import LabelRule, Scaling, least_rows, needs_all, one_hot, standard_scaling
+from penstock.columns import KINDS, PlanColumn
+from penstock.encode import LabelRule
 from penstock.errors import DataError, InputError, PenstockError, listed
-from penstock.impute import categorical_fill, imputed_moments, numeric_fill
-from penstock.plan import CategoricalColumn, FeaturePlan, NumericColumn, PlanColumn
+from penstock.plan import FeaturePlan
 from penstock.sketch import Floats
 from penstock.spec import CategoricalFeatures, NumericFeatures, Spec
 from penstock.states import CategoryState, ColumnState, NumericState
@@ -92,7 +92,7 @@ def _columns(statistics: Statistics, spec: Spec, problems: list[PenstockError]) 
     columns: list[PlanColumn] = []
     for name, rule in features(spec):
         try:
-            columns.append(_column(statistics.columns[name], rule))
+            columns.append(KINDS[rule.kind].fit(name, rule, statistics))
         except DataError as error:
             problems.append(error)
     return columns
@@ -175,7 +175,7 @@ def _shown(value: float | str) -> str:
 
 def _check_width(statistics: Statistics, spec: Spec) -> None:
     """Raise unless the matrix is narrow enough. Predicts; makes no vocabulary."""
-    widths = {name: _width(statistics.columns[name], rule) for name, rule in features(spec)}
+    widths = {name: KINDS[rule.kind].width(name, rule, statistics) for name, rule in features(spec)}
     width, limit = sum(widths.values()), spec.dataset.max_width
     if width <= limit:
         return
@@ -194,61 +194,6 @@ def _check_width(statistics: Statistics, spec: Spec) -> None:
     raise InputError("\n".join(lines))
 
 
-def _width(state: ColumnState, rule: Rule) -> int:
-    """Return how many output columns a source column will make, about."""
-    indicator = int(rule.indicator and state.missing > 0 and rule.impute != "refuse")
-    if isinstance(rule, NumericFeatures) or not isinstance(state, CategoryState):
-        return 1 + indicator
-    if needs_all(state, rule):
-        return state.distinct + indicator
-    # The replacement may add one category, or lift one; the count is of the frequent ones.
-    frequent = int((state.counts >= least_rows(state, rule)).sum())
-    kept = frequent if rule.max_categories is None else min(frequent, rule.max_categories)
-    return kept + int(rule.rare == "group" and kept < state.distinct) + indicator
-
-
-def _column(state: ColumnState, rule: Rule) -> PlanColumn:
-    """Return the fitted column.
-
-    Raises:
-        DataError: Its values break its rule.
-    """
-    if isinstance(rule, NumericFeatures) and isinstance(state, NumericState):
-        return _numeric_column(state, rule)
-    if isinstance(rule, CategoricalFeatures) and isinstance(state, CategoryState):
-        fill = categorical_fill(state, rule)
-        value = None if fill.value is None else str(fill.value)
-        encoding = one_hot(state, rule, fill=value)
-        return CategoricalColumn(name=state.name, type=state.type, fill=fill, encoding=encoding)
-    raise InputError(
-        f"statistics of column {state.name!r}: they are {type(state).__name__}, expected those of a "
-        f"{rule.kind} column\n  fit again with the spec as it is now"
-    )
-
-
-def _numeric_column(state: NumericState, rule: NumericFeatures) -> NumericColumn:
-    if state.infinities:
-        raise DataError(
-            f"column {state.name!r}: {state.infinities:,} of {state.rows:,} rows of the train split are "
-            "infinite, expected finite numbers\n"
-            "  mend them in merge.derive, or filter them in merge.where"
-        )
-    fill = numeric_fill(state, rule)
-    if rule.scale == "none":
-        return NumericColumn(
-            name=state.name, type=state.type, fill=fill, scaling=Scaling(rule="none")
-        )
-    value = state.minimum if fill.value is None else float(fill.value)
-    ends = [state.minimum, state.maximum] if state.moments.count else []
-    values = {*ends, *([value] if state.missing else [])}
-    scaling = standard_scaling(
-        imputed_moments(state.moments, state.missing, value),
-        constant=value if len(values) == 1 else None,
-        column=state.name,
-    )
-    return NumericColumn(name=state.name, type=state.type, fill=fill, scaling=scaling)
-
-
 def _check_names(columns: Sequence[PlanColumn]) -> None:
     """Raise if two outputs share a name, as those of column 'a=b' and value 'b' of column 'a'."""
     times = Counter(name for column in columns for name in column.names())
@@ -261,9 +206,7 @@ def _check_names(columns: Sequence[PlanColumn]) -> None:
 
 def _row_bytes(statistics: Statistics, columns: Sequence[PlanColumn]) -> tuple[int, float]:
     """Return the bytes of a dense RecordIO record and the expected bytes of a sparse one."""
-    filled = np.concatenate(
-        [_filled(statistics.columns[column.name], column) for column in columns]
-    )
+    filled = np.concatenate([column.filled(statistics) for column in columns])
     width = len(filled)
     key_bytes = _varint_bytes(np.arange(width))
     values = float(4 * filled.sum())
@@ -288,18 +231,3 @@ def _field(size: float) -> float:
 
 def _varint_bytes(values: npt.NDArray[Any]) -> Floats:
     return np.asarray(np.maximum(1.0, np.ceil(np.log2(np.floor(values) + 1) / 7)))
-
-
-def _filled(state: ColumnState, column: PlanColumn) -> Floats:
-    """Return for each output of a column the share of train rows in which it is not zero."""
-    fill, rows = column.fill, max(state.rows, 1)
-    indicator = [fill.missing_share] if fill.indicator else []
-    if isinstance(column, CategoricalColumn):
-        counts = [count for _, count in column.encoding.categories]
-        rare = [column.encoding.rare_rows] if column.encoding.group else []
-        return np.array([count / rows for count in counts + rare] + indicator)
-    zeros = 0
-    if isinstance(state, NumericState) and column.scaling.rule == "none":
-        zeros = int(state.sketch.counts[state.sketch.keys == 0].sum())
-        zeros += fill.missing_rows if fill.value == 0 else 0
-    return np.array([1 - zeros / rows, *indicator])

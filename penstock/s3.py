@@ -15,6 +15,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from penstock import aws
@@ -83,9 +84,9 @@ def create(uri: str, content: bytes) -> str | None:
     if not aws.code_of(answer):
         return str(answer["ETag"])
     if answer["ResponseMetadata"].get("RetryAttempts"):
-        found = aws.call(uri, "get_object", accepted=MISSING, **object_of(uri))
-        if not aws.code_of(found) and found["Body"].read() == content:
-            return str(found["ETag"])
+        with suppress(MissingFileError), _Download(uri) as found:
+            if found.readall() == content:
+                return found.etag
     return None
 
 
@@ -229,7 +230,7 @@ class _Download(io.RawIOBase):
         found = aws.call(uri, "get_object", accepted=MISSING, **object_of(uri))
         if aws.code_of(found):
             raise MissingFileError("read", uri, "check the path, or run the stage before")
-        self._etag, self._size = found["ETag"], int(found["ContentLength"])
+        self.etag, self._size = str(found["ETag"]), int(found["ContentLength"])
         self._body = found["Body"]
 
     def readable(self) -> bool:
@@ -274,7 +275,7 @@ class _Download(io.RawIOBase):
             accepted={*_UNMET, *MISSING},
             **object_of(self._uri),
             Range=f"bytes={self._at}-",
-            IfMatch=self._etag,
+            IfMatch=self.etag,
         )
         if aws.code_of(found):
             raise aws.failed(

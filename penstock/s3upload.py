@@ -87,11 +87,7 @@ class Upload(io.BufferedIOBase):
             answer = self._complete(self._upload_id)
         etag = self._etag_of_ours() if aws.code_of(answer) else str(answer["ETag"])
         if etag is None:
-            raise aws.failed(
-                f"{self._uri!r}: it was deleted while it was written\n"
-                "  let one run at a time write there, then run it again",
-                retryable=False,
-            )
+            raise self._deleted()
         self._threads.shutdown()
         self._upload_id, self._claim = None, etag if self._claim else None
 
@@ -133,6 +129,7 @@ class Upload(io.BufferedIOBase):
             sent = aws.call(
                 self._uri,
                 "upload_part",
+                accepted=_UNMET,
                 **s3.object_of(self._uri),
                 UploadId=upload_id,
                 PartNumber=number,
@@ -140,6 +137,8 @@ class Upload(io.BufferedIOBase):
             )
         finally:
             self._free.release()
+        if aws.code_of(sent):
+            raise self._deleted()
         sums = {name: sent[name] for name in sent if name in _CHECKSUMS}
         return {"PartNumber": number, "ETag": sent["ETag"], **sums}
 
@@ -152,6 +151,13 @@ class Upload(io.BufferedIOBase):
             UploadId=upload_id,
             MultipartUpload={"Parts": [part.result() for part in self._parts]},
             **self._condition,
+        )
+
+    def _deleted(self) -> ServiceError:
+        return aws.failed(
+            f"{self._uri!r}: it was deleted while it was written\n"
+            "  let one run at a time write there, then run it again",
+            retryable=False,
         )
 
     def _etag_of_ours(self) -> str | None:

@@ -121,14 +121,20 @@ def _span(span: tuple[float, float] | None, labels: Any) -> tuple[float, float] 
     return (low, high) if span is None else (min(span[0], low), max(span[1], high))
 
 
-def shard_count(rows: int, bytes_per_row: float, shard_bytes: int, hosts: int = 1) -> int:
+def shard_count(
+    rows: int, bytes_per_row: float, shard_bytes: int, hosts: int = 1, at_least: int = 1
+) -> int:
     """Return into how many shards to cut a dataset: none larger than asked, as many for each host.
+
+    Cut evenly (``curated.row_ranges``), the shards differ by one row at most, so that with
+    ShardedByS3Key every host gets the same number of equal shards however SageMaker deals them.
 
     Args:
         rows: Rows of the dataset.
         bytes_per_row: Estimate, frame included.
-        shard_bytes: Size of a shard to stay below.
+        shard_bytes: Size of a shard to stay below, as far as there are rows to do so.
         hosts: Training instances that share the shards (ShardedByS3Key); the count is a multiple.
+        at_least: Shards to make of a small dataset, too, so that all cores have work.
 
     Raises:
         InputError: There are fewer rows than hosts: one would wait for a shard forever.
@@ -138,8 +144,8 @@ def shard_count(rows: int, bytes_per_row: float, shard_bytes: int, hosts: int = 
     """
     if rows < hosts:
         raise InputError(f"{rows} rows cannot feed {hosts} hosts, expected at least one for each")
-    count = -(-rows * bytes_per_row // shard_bytes)
-    rounds = max(1, -(-int(count) // hosts))
+    count = max(at_least, -int(-rows * bytes_per_row // shard_bytes))
+    rounds = max(1, -(-count // hosts))
     return min(rounds, rows // hosts) * hosts
 
 

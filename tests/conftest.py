@@ -47,10 +47,10 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def s3_faults(
     s3_endpoint: str, s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[faultproxy.Proxy]:
-    """A proxy between this test and its S3; give it rules, and it fails. Calls are tried 3 times."""
+    """A proxy between this test and its S3; give it rules, and it fails. Calls are tried twice."""
     with faultproxy.proxying(s3_endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
         yield proxy
 
 

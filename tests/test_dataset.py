@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from penstock import dataset, recordio, storage
+from penstock.curated import Curated, CuratedFile, row_ranges
 from penstock.dataset import Shard
 from penstock.errors import DataError, InputError
 from penstock.manifest import Place, manifest_bytes
@@ -568,6 +571,97 @@ def test_fewer_rows_than_hosts_are_refused():
         dataset.shard_count(3, 100, 1_000, hosts=4)
 
     assert str(caught.value) == "3 rows cannot feed 4 hosts, expected at least one for each"
+
+
+@given(
+    rows=st.integers(1, 10**9),
+    bytes_per_row=st.floats(1, 1e6),
+    shard_bytes=st.integers(1, 2**30),
+    hosts=st.integers(1, 50),
+    at_least=st.integers(1, 64),
+)
+def test_every_host_gets_as_many_shards_and_none_is_empty_or_too_large(
+    rows, bytes_per_row, shard_bytes, hosts, at_least
+):
+    assume(rows >= hosts)
+
+    count = dataset.shard_count(rows, bytes_per_row, shard_bytes, hosts, at_least)
+
+    assert count % hosts == 0
+    assert hosts <= count <= rows
+    most = rows // hosts * hosts  # more would leave a host without a row in some round
+    assert count == most or count >= at_least
+    assert count == most or rows / count * bytes_per_row <= shard_bytes * (1 + 1e-9)
+    dataset.check_hosts("s3://lake/x/train/", count, hosts)
+
+
+def shares_in_turn(keys, hosts):
+    return [keys[host::hosts] for host in range(hosts)]
+
+
+def shares_in_blocks(keys, hosts):
+    each = len(keys) // hosts
+    return [keys[host * each : (host + 1) * each] for host in range(hosts)]
+
+
+@pytest.mark.parametrize("deal", [shares_in_turn, shares_in_blocks])
+@settings(max_examples=25)
+@given(rows=st.integers(4, 500), hosts=st.integers(1, 4), shard_bytes=st.integers(100, 4000))
+def test_however_the_keys_of_the_manifest_are_dealt_the_hosts_get_equal_shares(
+    deal, tmp_path_factory, rows, hosts, shard_bytes
+):
+    prefix = prefix_of(tmp_path_factory.mktemp("dealt"))
+    count = dataset.shard_count(rows, 56, shard_bytes, hosts)
+    file = CuratedFile(path="x", split="train", rows=rows, size_bytes=0)
+    table = Curated(uri="s3://lake/x", files=(file,), key=(), columns=())
+    shards = [
+        dataset.write_shard(prefix, part, 0, [batch(each.stop - each.start)])
+        for part, each in enumerate(row_ranges(table, "train", count))
+    ]
+
+    made = dataset.commit(prefix, shards, expected_rows=rows, hosts=hosts, **COMMON)
+
+    _, *names = json.loads(storage.read_bytes(made.manifest_uri))
+    rows_of = {shard.name: shard.rows for shard in made.shards}
+    shares = [[rows_of[name] for name in share] for share in deal(names, hosts)]
+    assert {len(share) for share in shares} == {count // hosts}
+    assert max(rows_of.values()) - min(rows_of.values()) <= 1
+    totals = [sum(share) for share in shares]
+    assert max(totals) - min(totals) <= count // hosts
+    assert sum(totals) == rows
+
+
+@pytest.mark.parametrize(
+    ("shards", "hosts", "remedy"), [(3, 2, 4), (5, 4, 4), (2, 4, 4), (7, 4, 8), (3, 0, 3)]
+)
+def test_shards_that_hosts_cannot_share_are_refused(tmp_path, shards, hosts, remedy):
+    prefix = prefix_of(tmp_path)
+    written = write(prefix, parts=shards)
+
+    with pytest.raises(InputError) as caught:
+        dataset.commit(prefix, written, expected_rows=4 * shards, hosts=hosts, **COMMON)
+
+    assert str(caught.value) == (
+        f"file://{prefix}: {shards} shards for {hosts} hosts, expected a multiple of the hosts\n"
+        f"  convert with {remedy} shards, or train on another number of hosts"
+    )
+    assert refused(tmp_path) == no_manifest(tmp_path)
+
+
+def test_values_that_are_not_finite_are_written_when_allowed(tmp_path):
+    features = np.array([[1, np.nan], [np.inf, 2]], np.float32)
+    labels = np.array([np.nan, 3], np.float32)
+    prefix = prefix_of(tmp_path)
+
+    with pytest.raises(DataError):
+        dataset.write_shard(prefix, 0, 0, [(features, labels)])
+    shard = dataset.write_shard(prefix, 0, 0, [(features, labels)], allow_nonfinite=True)
+    made = dataset.commit(prefix, [shard], expected_rows=2, **COMMON)
+
+    assert (shard.label_min, shard.label_max) == (3.0, 3.0)
+    assert dataset.open_dataset(prefix) == made
+    (records,) = recordio.read(prefix + shard.name)
+    np.testing.assert_array_equal(records.features, features)
 
 
 def test_memory_is_bounded_by_the_batch(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -125,6 +126,94 @@ def test_output_appears_with_its_folders(tmp_path):
         stream.write(memoryview(b"34"))
 
     assert (tmp_path / "a/b/c.gz").read_bytes() == b"1234"
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_an_output_whose_block_fails_leaves_what_was_there(tmp_path, before):
+    if before:
+        (tmp_path / "x").write_bytes(before)
+
+    def write():
+        with storage.open_output(f"{tmp_path}/x") as stream:
+            stream.write(b"new")
+            raise RuntimeError("the source is gone")
+
+    with pytest.raises(RuntimeError, match=r"^the source is gone$"):
+        write()
+
+    assert names(tmp_path) == (["x"] if before else [])
+    assert not before or (tmp_path / "x").read_bytes() == before
+
+
+def test_an_output_appears_when_it_is_whole(tmp_path):
+    (tmp_path / "x").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("x")
+
+    with storage.open_output(f"{tmp_path}/link") as stream:
+        stream.write(b"new")
+        stream.flush()
+        seen = storage.glob_files(str(tmp_path)), (tmp_path / "x").read_bytes()
+
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert (tmp_path / "link").is_symlink()
+    assert seen[1] == b"old"
+    assert [file.size_bytes for file in seen[0]] == [3, 3]
+
+
+def test_an_output_to_a_fifo_is_written_through(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    found = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+
+    with storage.open_output(f"{tmp_path}/pipe") as stream:
+        stream.write(b"through")
+    reader.join(timeout=30)
+
+    assert found == [b"through"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_new_output_does_not_replace(tmp_path):
+    with storage.open_new(f"{tmp_path}/a/x") as stream:
+        stream.write(b"first")
+
+    with storage.open_new(f"{tmp_path}/a/x") as second:
+        assert second is None
+
+    assert (tmp_path / "a/x").read_bytes() == b"first"
+
+
+def test_a_new_output_whose_block_fails_frees_the_name(tmp_path):
+    def write():
+        with storage.open_new(f"{tmp_path}/x") as stream:
+            stream.write(b"1")
+            raise RuntimeError("the source is gone")
+
+    with pytest.raises(RuntimeError, match=r"^the source is gone$"):
+        write()
+
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("successor", [None, b"of another writer"])
+def test_a_new_output_that_was_deleted_does_not_come_back(tmp_path, successor):
+    def write():
+        with storage.open_new(f"{tmp_path}/x") as stream:
+            stream.write(b"1")
+            storage.delete(f"{tmp_path}/x")
+            if successor:
+                (tmp_path / "x").write_bytes(successor)
+
+    with pytest.raises(ServiceError) as caught:
+        write()
+
+    assert str(caught.value) == (
+        f"'{tmp_path}/x': it was deleted while it was written\n"
+        "  let one run at a time write there, then run it again"
+    )
+    assert names(tmp_path) == (["x"] if successor else [])
+    assert not successor or (tmp_path / "x").read_bytes() == successor
 
 
 def test_create_does_not_replace(tmp_path):

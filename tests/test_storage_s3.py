@@ -335,9 +335,9 @@ def test_a_service_that_is_busy_for_ever_is_told_in_bounded_time(s3, s3_faults):
 
     error = caught(storage.write_bytes, f"{s3}/x", b"1")
 
-    assert (error.exit_code, error.retryable, len(s3_faults.log)) == (4, True, 3)
+    assert (error.exit_code, error.retryable, len(s3_faults.log)) == (4, True, 2)
     assert str(error) == (
-        f"'{s3}/x': PutObject was answered with 503 SlowDown, 3 times: On purpose\n"
+        f"'{s3}/x': PutObject was answered with 503 SlowDown, 2 times: On purpose\n"
         "  run it again later"
     )
 

@@ -131,6 +131,11 @@ def _read(each: Input, stream: Stream, options: ReadOptions) -> Iterator[Batch]:
     label = label_column(names, header=header, options=options, where=each.name)
     columns = [str(place) for place in range(len(cells))]
     broken: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        broken.append(row)
+        return "error"
+
     text = pa.string()
     try:
         reader = csv.open_csv(
@@ -143,7 +148,7 @@ def _read(each: Input, stream: Stream, options: ReadOptions) -> Iterator[Batch]:
             ),
             csv.ParseOptions(
                 ignore_empty_lines=False,
-                invalid_row_handler=lambda row: broken.append(row) or "error",
+                invalid_row_handler=refuse,
             ),
             csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, text), strings_can_be_null=False
@@ -174,7 +179,12 @@ def _broken(broken: list[Any], name: str, error: Exception) -> DataError:
 
 
 def _batch(
-    batch: Any, names: list[str], label: int | None, file: str, first_line: int, options: ReadOptions
+    batch: Any,
+    names: list[str],
+    label: int | None,
+    file: str,
+    first_line: int,
+    options: ReadOptions,
 ) -> Batch:
     numbers = [_numbers(column, options) for column in batch.columns]
     if any(column is None for column in numbers):
@@ -204,14 +214,17 @@ def _tidy(column: Any, options: ReadOptions) -> Any:
 
 def _numbers(column: Any, options: ReadOptions) -> Any | None:
     """Return a column of texts as float32; None when one is no number."""
+    found = _cast(column)
+    return _cast(_tidy(column, options)) if found is None else found
+
+
+def _cast(column: Any) -> Any | None:
     import pyarrow as pa
 
-    for texts in (lambda: column, lambda: _tidy(column, options)):
-        try:
-            return texts().cast(pa.float32()).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid:
-            continue
-    return None
+    try:
+        return column.cast(pa.float32()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _unreadable(

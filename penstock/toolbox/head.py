@@ -17,6 +17,7 @@ from penstock.errors import InputError
 from penstock.recordio.framing import Parts
 from penstock.toolbox.chunks import Chunk
 from penstock.toolbox.content import Cells, Content, Kind, pictures
+from penstock.toolbox.screen import put
 from penstock.toolbox.sources import Source
 from penstock.toolbox.walk import Step, parts_refused, steps
 
@@ -194,7 +195,7 @@ def print_rows(found: list[TopRow], source: Source, console: Console) -> None:
     for top, line in zip(found, lines, strict=True):
         said = [_cut(_one_line(top.texts.get(text, "")), each) for text in texts]
         table.add_row(*map(Text, (*line, *said, _wide(top, max(room, 12)))))
-    console.print(table)
+    put(console, table)
 
 
 def _one_line(text: str) -> str:

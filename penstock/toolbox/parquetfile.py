@@ -51,7 +51,8 @@ def _read(file: Any, each: Input, options: ReadOptions, advance: Advance) -> Ite
     place = label_column(names, header=True, options=options, where=each.name)
     label = None if place is None or options.no_label else names[place]
     features = [name for at, name in enumerate(names) if at != place]
-    if (asked := named_columns(options, features)) is not None:
+    asked = _named_columns(options, features)
+    if asked is not None:
         features = asked
     assembler = Assembler.of(
         schema,
@@ -71,10 +72,16 @@ def _read(file: Any, each: Input, options: ReadOptions, advance: Advance) -> Ite
         now = int((each.size_bytes or 0) * row / total)
         advance(now - told)
         told = now
-        yield Batch(features=matrix, labels=labels, names=assembler.names, file=each.name)
+        yield Batch(
+            features=matrix,
+            labels=labels,
+            names=assembler.names,
+            file=each.name,
+            selected=asked is not None,
+        )
 
 
-def named_columns(options: ReadOptions, names: list[str]) -> list[str] | None:
+def _named_columns(options: ReadOptions, names: list[str]) -> list[str] | None:
     """Return the columns of ``--columns`` when all are names of the file's own; else None."""
     if options.columns is None:
         return None

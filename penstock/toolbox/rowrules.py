@@ -41,7 +41,7 @@ class RowRules:
 
     def words(self) -> list[str]:
         """Return what the rows are, if there were any."""
-        width = [] if self._width is None or not self.reader else [f"width {self._width:,}"]
+        width = [] if self._width is None or not self._seen else [f"width {self._width:,}"]
         return [*self._seen, *width]
 
     def bad(self, kind: str, rows: Any, text: Callable[[int], str] | str) -> None:
@@ -105,7 +105,7 @@ class RowRules:
         text = f"no features by the name {name!r}, expected them; it, or one near it, has {others}"
         if not self._names:
             text = f"no features, expected some by the name {name!r}"
-        self.bad("features", np.flatnonzero(~has), text)
+        self.bad(f"features-{name}", np.flatnonzero(~has), text)
 
     def _features(self, reader: Profile, cells: Cells) -> None:
         named = "features" if cells.name == "values" else f"features {cells.name!r}"
@@ -178,7 +178,9 @@ class RowRules:
                 dtype = str(cells.values.dtype)
                 if dtype not in reader.label_dtypes:
                     expected = " or ".join(reader.label_dtypes)
-                    self.bad("label-dtype", cells.rows, f"the label is {dtype}, expected {expected}")
+                    self.bad(
+                        "label-dtype", cells.rows, f"the label is {dtype}, expected {expected}"
+                    )
                 self._finite("label-finite", cells, "label", nan=False)
                 self.check_classes(cells.values, np.repeat(cells.rows, cells.counts))
 

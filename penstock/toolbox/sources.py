@@ -86,8 +86,8 @@ def resolve(text: str) -> Source:
             raise InputError(f"{text!r} is a folder without files, expected at least one shard")
         raise MissingFileError("read", text, "check the path; '-' reads standard input")
     if [file.uri for file in files] == [uri.rstrip("/")]:
-        inputs = (Input(uri=files[0].uri, name=text, size_bytes=files[0].size_bytes),)
-        return Source(text=text, inputs=inputs)
+        only = Input(uri=files[0].uri, name=text, size_bytes=files[0].size_bytes)
+        return Source(text=text, inputs=(only,))
     shards = [file for file in files if not file.uri.endswith(_NO_SHARDS)]
     if not shards:
         raise InputError(f"{text!r} has no shards, only {len(files)} manifests or JSON files")
@@ -173,7 +173,7 @@ class Stream:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most ``size`` bytes; none at the end."""
-        found = bytes(self._raw.read(None if size is None or size < 0 else size))
+        found = bytes(self._raw.read(None if size < 0 else size))
         self._advance(len(found))
         return found
 

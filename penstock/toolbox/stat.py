@@ -198,9 +198,7 @@ def _add_content(summary: Summary, file: PerFile, step: Step, chunk: Chunk) -> N
         tally.add_labels(images.labels, images.label_counts)
         file.labels.add(images.labels)
         return
-    found = Content(
-        chunk.data, chunk.records, source=step.input.name, first_row=chunk.first_row
-    )
+    found = Content(chunk.data, chunk.records, source=step.input.name, first_row=chunk.first_row)
     for cells in found.cells:
         tallies = summary.labels if cells.label else summary.features
         tallies.setdefault(cells.name, TensorTally()).add(cells)

@@ -55,12 +55,16 @@ class Batch:
         labels: float32 (rows,); None without labels.
         names: One per column; None where the source has none.
         file: Where they are from.
+        selected: Whether the columns asked for were chosen while reading.
+        guessed: Whether the width is only the largest column seen: the format does not give one.
     """
 
     features: Any
     labels: Any | None
     names: tuple[str, ...] | None
     file: str
+    selected: bool = False
+    guessed: bool = False
 
     def __len__(self) -> int:
         return int(self.features.shape[0])
@@ -197,16 +201,13 @@ def laid_out(features: Any, layout: Layout) -> Any:
     return csr_array(features)
 
 
-def prepared(
-    batches: Iterable[Batch], source: Source, options: ReadOptions, *, select: bool
-) -> Iterator[Batch]:
+def prepared(batches: Iterable[Batch], source: Source, options: ReadOptions) -> Iterator[Batch]:
     """Yield batches of one width, with or without labels, of the columns and in the layout asked for.
 
     Args:
         batches: As a reader gives them.
         source: For errors.
         options: What was asked for.
-        select: Whether ``options.columns`` is still to be applied.
 
     Raises:
         DataError: A batch has another width than those before, or labels where they have none, or
@@ -225,7 +226,7 @@ def prepared(
                 f"rows before have {_form_words(*(form or found))}"
             )
         form = found
-        if options.columns is not None and select:
+        if options.columns is not None and not batch.selected:
             chosen = chosen or chosen_columns(options.columns, batch.names, found[0])
             names = batch.names and tuple(batch.names[place] for place in chosen)
             batch = replace(batch, features=batch.features[:, chosen], names=names)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from penstock.errors import CorruptRecordError, DataError
+from penstock.errors import CorruptRecordError, DataError, InputError
 from penstock.recordio.framing import Frames, Parts
 from penstock.toolbox.chunks import Chunk
 from penstock.toolbox.content import Content, Kind, Pictures, embedded_magic, pictures
@@ -19,7 +19,7 @@ from penstock.toolbox.rowrules import RowRules, Task
 from penstock.toolbox.sources import Source
 from penstock.toolbox.walk import Step, parts_refused, steps
 
-__all__ = ["Verified", "verify"]
+__all__ = ["Verified", "task_of", "verify"]
 
 _MAX_SKIPPED = 8
 """Unreadable records of a chunk that are skipped one by one; after them the rest is left."""
@@ -88,7 +88,9 @@ def verify(
         BadRecordsError: Something is wrong; has all kinds of problems, with the first place of each.
     """
     findings = Findings()
-    done = Verified(source=source.text, reader=reader and reader.name, files=len(source.inputs))
+    done = Verified(
+        source=source.text, reader=None if reader is None else reader.name, files=len(source.inputs)
+    )
     rules = RowRules(findings, reader, task=task, classes=classes)
     kind = kind or (reader.kind if reader else None)
     for step in steps(source, parts=parts, kind=kind, what="verify"):
@@ -105,6 +107,23 @@ def verify(
         raise BadRecordsError(source.text, done.reader, findings.problems)
     done.words = rules.words()
     return done
+
+
+def task_of(task: str | None, classes: int | None, reader: Profile | None) -> Task | None:
+    """Return the task that a flag names.
+
+    Raises:
+        InputError: It names none, comes without a profile, or classes come without multiclass.
+    """
+    if classes is not None and (task != "multiclass" or classes < 2):
+        raise InputError(f"--classes is {classes!r}, expected 2 or more, with --task multiclass")
+    if task is None:
+        return None
+    if task not in get_args(Task):
+        raise InputError(f"--task is {task!r}, expected 'binary', 'multiclass' or 'regression'")
+    if reader is None:
+        raise InputError(f"--task is {task!r} without --for: say which reader the labels are for")
+    return task  # type: ignore[return-value]
 
 
 def _check_frames(

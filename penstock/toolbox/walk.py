@@ -12,7 +12,9 @@ from penstock.toolbox.content import Kind, content_kind
 from penstock.toolbox.progress import shown
 from penstock.toolbox.sources import Input, Source, opened
 
-__all__ = ["Step", "parts_refused", "steps"]
+__all__ = ["PARTS_REMEDY", "Step", "parts_refused", "steps"]
+
+PARTS_REMEDY = "  say --parts join if ml-io wrote it, --parts dmlc if dmlc or MXNet did"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,6 @@ def parts_refused(chunk: Chunk, name: str) -> CorruptRecordError:
     row = int((chunk.raw.flags != 0).argmax())
     problem = (
         f"part flag is {chunk.raw.flags[row]}, expected 0: the record is cut into parts\n"
-        "  say --parts join if ml-io wrote it, --parts dmlc if dmlc or MXNet did"
+        f"{PARTS_REMEDY}"
     )
     return CorruptRecordError(name, int(chunk.raw.offsets[row]), problem)

@@ -69,13 +69,13 @@ def cases(*, quick: bool) -> list[Case]:
     rng = np.random.default_rng(7)
     made = []
     for width, rows, least, memcpy in (
-        (20, 300_000, 60, None),
-        (100, 150_000, 30, 0.5),
+        (20, 200_000, 60, None),
+        (100, 100_000, 30, 0.5),
         (1_000, 20_000, 20, 0.5),
     ):
         features = rng.normal(size=(rows // share, width)).astype(np.float32)
         made.append(_case(f"dense, {width:,} wide", features, rng, least, memcpy))
-    for entries, width, rows in ((40, 100_000, 100_000), (25, 200, 150_000)):
+    for entries, width, rows in ((40, 100_000, 60_000), (25, 200, 100_000)):
         matrix = _random_csr(rng, rows // share, width, entries)
         made.append(_case(f"sparse, {entries} of {width:,}", matrix, rng, 20, None))
     return made
@@ -109,7 +109,7 @@ def run(*, quick: bool, folder: Path) -> Outcome:
     tables: list[Table] = []
     targets: list[Target] = []
     numbers: dict[str, Any] = {}
-    rounds = 3 if quick else 7
+    rounds = 3 if quick else 5
     for case in cases(quick=quick):
         content = _encoded(case)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -24,6 +24,7 @@ __all__ = [
     "Table",
     "Target",
     "Times",
+    "available_bytes",
     "check",
     "heat",
     "interleaved",
@@ -108,8 +109,7 @@ def heat(size_bytes: int) -> None:
     first touch: 2 GB took 6.4 s then, and 0.15 s when they had just been in use. Whoever fills
     fresh memory, or writes a file, would pay for it, by chance and not by merit.
     """
-    free_bytes = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
-    block = np.empty(min(size_bytes, free_bytes // 2), np.uint8)
+    block = np.empty(min(size_bytes, available_bytes() // 2), np.uint8)
     block[:: os.sysconf("SC_PAGE_SIZE")] = 1
 
 
@@ -227,6 +227,11 @@ def peak_rss_bytes(pid: int | str = "self") -> int:
     ``getrusage`` will not do for a child: it counts what its parent had when it forked.
     """
     return memory_bytes(pid, "VmHWM")
+
+
+def available_bytes() -> int:
+    """Return the memory that processes can still get; 0 where Linux does not say."""
+    return _kilobytes(Path("/proc/meminfo"), "MemAvailable")
 
 
 def memory_bytes(pid: int | str, what: str) -> int:

@@ -46,9 +46,11 @@ POOLED_CONNECTIONS = 16
 _PASSING_CODES = frozenset(
     {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"}
 )
+_FORBIDDEN = "check the credentials in the environment and the policies of bucket and key"
 _REMEDIES: Mapping[str, str] = {
     "NoSuchBucket": "make the bucket, or correct the URI",
-    "AccessDenied": "check the credentials in the environment and the policies of bucket and key",
+    "AccessDenied": _FORBIDDEN,
+    "403": _FORBIDDEN,  # a HEAD has no body that says more
     "ExpiredToken": "renew the credentials in the environment",
 }
 

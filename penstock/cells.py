@@ -16,8 +16,22 @@ import pyarrow.compute as pc
 
 from penstock.sketch import Floats, Ints
 
-__all__ = ["Family", "family", "names_array", "numbers", "plain", "present", "taken", "texts"]
+__all__ = [
+    "Code",
+    "Family",
+    "coded",
+    "family",
+    "mask_array",
+    "names_array",
+    "numbers",
+    "plain",
+    "present",
+    "taken",
+    "texts",
+    "without_codes",
+]
 
+Code = str | int | float | bool
 Family = Literal["number", "boolean", "string", "date", "null", "other"]
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -102,3 +116,34 @@ def texts(array: Any) -> Any:
     whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53))
     integers = pc.cast(pc.if_else(whole, array, pa.scalar(None, array.type)), pa.int64())
     return pc.coalesce(integers.cast(pa.large_string()), array.cast(pa.large_string()))
+
+
+def mask_array(mask: npt.NDArray[np.bool_]) -> Any:
+    """Return an Arrow boolean array of ``mask`` (n,)."""
+    packed = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, packed])
+
+
+def coded(values: Floats, codes: Sequence[Code]) -> npt.NDArray[np.bool_]:
+    """Return where numbers (n,) are one of the codes that stand for a missing cell."""
+    return np.isin(values, np.array([float(code) for code in codes], np.float64))
+
+
+def without_codes(array: Any, codes: Sequence[Code]) -> Any:
+    """Return an Arrow array of names (n,) with null where a cell is one of ``codes``.
+
+    A cell is a code if their texts are equal, as ``texts`` makes them: -999 is found in a column of
+    whole numbers, of floats and of texts. Without codes the array itself is returned; else one of a
+    dictionary type.
+    """
+    if not codes or pa.types.is_null(array.type):
+        return array
+    words = [str(code).lower() if isinstance(code, bool) else code for code in codes]
+    known = names_array(
+        [str(int(w)) if isinstance(w, float) and w.is_integer() else str(w) for w in words]
+    )
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    names = encoded.dictionary
+    found = pc.is_in(texts(names), value_set=known)
+    kept = pc.if_else(found, pa.nulls(1, names.type)[0], names)
+    return pa.DictionaryArray.from_arrays(encoded.indices, kept)

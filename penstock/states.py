@@ -10,20 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock import sketch as sketches
-from penstock.cells import names_array, numbers, plain, present, taken, texts
+from penstock.cells import names_array, plain, present, taken, texts, without_codes
 from penstock.errors import InputError
 from penstock.sketch import Floats, Hashes, Ints, Moments, Sketch, moments_of, smallest, text_hashes
+from penstock.wanted import ExtraState, Kind, Wanted
 
 __all__ = [
     "CategoryState",
     "ColumnState",
+    "ExtraState",
     "Kind",
     "NumericState",
     "OtherState",
@@ -31,26 +33,6 @@ __all__ = [
     "merge_states",
     "state_of",
 ]
-
-Kind = Literal["numeric", "categorical", "other"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """One column to collect.
-
-    Attributes:
-        name: Column.
-        type: Text of its Arrow type.
-        kind: Which state describes it.
-        cap: Categorical only: how many values to count before the rarest are dropped.
-    """
-
-    name: str
-    type: str
-    kind: Kind
-    cap: int = 131_072
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NumericState:
@@ -63,6 +45,7 @@ class NumericState:
         minimum: Smallest finite value; NaN without any. ``maximum`` likewise.
         moments: Of the finite values.
         sketch: Of the finite values.
+        logs: Of log(1 + x) of the finite values above -1, if they were wanted.
     """
 
     name: str
@@ -75,6 +58,7 @@ class NumericState:
     maximum: float = math.nan
     moments: Moments = field(default_factory=Moments)
     sketch: Sketch = field(default_factory=Sketch)
+    logs: Moments | None = None
 
     @property
     def missing(self) -> int:
@@ -105,11 +89,12 @@ class NumericState:
         return self
 
 
-def _numeric_state(wanted: Wanted, array: Any, *, binned: bool) -> tuple[NumericState, Floats]:
-    """Return the state of one array and its values (n,), NaN where there is no finite one."""
-    values = numbers(array)
+def _numeric_state(
+    wanted: Wanted, values: Floats, nulls: int, *, binned: bool
+) -> tuple[NumericState, Floats]:
+    """Return the state of ``values`` (n,), and them with NaN where there is no finite one."""
     missing = np.isnan(values)
-    gone, nulls = int(missing.sum()), array.null_count
+    gone = int(missing.sum())
     infinities = 0
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(values.sum() if not gone else values.sum(where=~missing))
@@ -132,18 +117,31 @@ def _numeric_state(wanted: Wanted, array: Any, *, binned: bool) -> tuple[Numeric
         maximum=float(finite.max()) if len(finite) else math.nan,
         moments=moments_of(sketch.keys, sketch.counts) if exact else moments_of(finite),
         sketch=sketch,
+        logs=_logs(sketch, finite) if wanted.logs else None,
     )
     return state, values
 
 
+def _logs(sketch: Sketch, finite: Floats | None = None) -> Moments:
+    """Return the moments of log(1 + x): of the sketch's values while they are exact."""
+    if sketch.shift is None:
+        kept = sketch.keys > -1
+        return moments_of(np.log1p(sketch.keys[kept]), sketch.counts[kept])
+    return Moments() if finite is None else moments_of(np.log1p(finite[finite > -1]))
+
+
 def _merged_numeric(states: Sequence[NumericState]) -> NumericState:
     sketch = sketches.merge_sketches([state.sketch for state in states])
-    moments = Moments()
+    moments, logs = Moments(), None
+    wanted = all(state.logs is not None for state in states)
     if sketch.shift is None:
         moments = moments_of(sketch.keys, sketch.counts)
+        logs = _logs(sketch) if wanted else None
     else:
         for state in states:
             moments = moments.merge(state.moments)
+            if wanted:
+                logs = (logs or Moments()).merge(state.logs or Moments())
     return NumericState(
         name=states[0].name,
         type=states[0].type,
@@ -155,6 +153,7 @@ def _merged_numeric(states: Sequence[NumericState]) -> NumericState:
         maximum=float(np.fmax.reduce([state.maximum for state in states])),
         moments=moments,
         sketch=sketch,
+        logs=logs,
     )
 
 
@@ -360,25 +359,28 @@ def _merged_other(states: Sequence[OtherState]) -> OtherState:
     )
 
 
-ColumnState = NumericState | CategoryState | OtherState
+ColumnState = NumericState | CategoryState | OtherState | ExtraState
 
 
 def state_of(
-    wanted: Wanted, array: Any, label: Floats | None = None, *, binned: bool = False
+    wanted: Wanted, arrays: Sequence[Any], label: Floats | None = None, *, binned: bool = False
 ) -> tuple[ColumnState, Floats | None]:
-    """Return the state of one Arrow array and, of numbers, the values that moments are made of.
+    """Return the state of a batch and, of numbers, the values that moments are made of.
 
     Args:
-        wanted: What to collect of it.
-        array: Arrow array (n,) of the wanted type; not chunked.
+        wanted: What to collect.
+        arrays: Arrow arrays (n,) of ``wanted.reads``, in their order; not chunked.
         label: Float64 (n,), NaN where there is none; for the label sums of categories.
         binned: See ``penstock.sketch.sketch_of``.
 
     Returns:
         The state; float64 (n,) with NaN for null and infinity, or None.
     """
+    codes = wanted.missing_values
     if wanted.kind == "numeric":
-        return _numeric_state(wanted, array, binned=binned)
+        values, nulls = first_numbers(arrays, codes)
+        return _numeric_state(wanted, values, nulls, binned=binned)
+    array = without_codes(arrays[0], codes)
     if wanted.kind == "categorical":
         return _category_state(wanted, array, label), None
     return _other_state(wanted, array), None
@@ -395,6 +397,9 @@ def merge_states(states: Sequence[ColumnState]) -> ColumnState:
         return _merged_categories(categories)
     if len(others) == len(states):
         return _merged_other(others)
+    extra = [state for state in states if isinstance(state, ExtraState)]
+    if len(extra) == len(states) and len({type(state) for state in states}) == 1:
+        return type(extra[0]).merged(extra)
     kinds = ", ".join(sorted({type(state).__name__ for state in states}))
     raise InputError(
         f"statistics of column {states[0].name!r}: states are {kinds}, expected one kind\n"

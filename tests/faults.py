@@ -179,11 +179,11 @@ def parquet_run(run: Callable[[Any, int], Any], fault: Fault) -> Callable[[Any, 
             if fault.when == "during":
                 RowRange.batches = batches  # type: ignore[method-assign]
             found = run(pieces, attempt)
+            if fault.when == "after":
+                fault.strike()
         finally:
             RowRange.batches = whole  # type: ignore[method-assign]
-        if fault.when == "after":
-            fault.strike()
-        mark(fault.marks, f"finished-{attempt}")
+            mark(fault.marks, f"ended-{attempt}")
         return found
 
     return struck

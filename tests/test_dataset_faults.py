@@ -42,7 +42,8 @@ def no_dataset(prefix: str) -> bool:
 
 def run_of(prefix: str) -> dict[str, bytes]:
     """Return all that stands in the folder of the run."""
-    return content(prefix.rstrip("/").rpartition("/")[0])
+    found: dict[str, bytes] = content(prefix.rstrip("/").rpartition("/")[0])
+    return found
 
 
 COMMITTER = """
@@ -84,8 +85,10 @@ def race(prefix: str, entries: list[tuple[list[dataset.Shard], str]]) -> list[st
         for shards, plan in entries
     ]
     for each in committers:
+        assert each.stdout
         assert each.stdout.readline() == "ready\n"
     for each in committers:
+        assert each.stdin
         each.stdin.write("\n")
         each.stdin.flush()
     return [each.communicate(timeout=60)[0].strip() for each in committers]

@@ -361,6 +361,18 @@ def test_a_missing_bucket_is_named(s3):
     )
 
 
+def test_what_policies_forbid_is_told(s3, s3_faults):
+    s3_faults.rules = [Rule(request="^HEAD", status=403)]
+
+    error = caught(storage.exists, f"{s3}/x")
+
+    assert not error.retryable
+    assert str(error) == (
+        f"'{s3}/x': HeadObject was answered with 403 403: Forbidden\n"
+        "  check the credentials in the environment and the policies of bucket and key"
+    )
+
+
 def test_no_service_is_told(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")

@@ -168,11 +168,10 @@ def test_a_twin_that_comes_after_the_manifest_leaves_nothing(cluster, quiet, sou
     fault = fault_on(target, "during", "straggle", twin_act="none")
 
     answer = cluster.call(source=source, target=str(target), fault=fault, **OPTIONS["parquet"])
-    at_commit = parts(target)
+    await_mark(fault.marks, "ended-0")
 
-    assert (target.parent.parent / "marks" / "twin").exists()
+    assert Path(fault.marks, "ended-1").exists()
     check_as_quiet(target, answer, "parquet", quiet)
-    assert parts(target) == at_commit
 
 
 def test_a_killed_driver_leaves_no_dataset_and_the_next_run_makes_it(

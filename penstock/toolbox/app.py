@@ -67,6 +67,13 @@ Nonfinite = Annotated[
 IndexBase = Annotated[
     int, typer.Option(help="LibSVM: the number of the first column, 1 or 0.", metavar="1|0")
 ]
+HeaderIn = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|yes|no",
+        help="CSV in: whether line 1 has names; auto when a cell of it is no number.",
+    ),
+]
 Width = Annotated[
     int | None,
     typer.Option(help="LibSVM: how many columns; without it the files are read twice."),
@@ -74,6 +81,52 @@ Width = Annotated[
 Columns = Annotated[
     str | None,
     typer.Option(metavar="LIST", help="Features to keep, by name or number: age,price or 0-9,12."),
+]
+
+Rows = Annotated[int, typer.Option("--rows", "-n", help="How many rows.")]
+EachColumn = Annotated[
+    bool, typer.Option("--columns", help="Least, mean and largest of every column, too.")
+]
+OptionalSource = Annotated[
+    str | None,
+    typer.Argument(metavar="SOURCE", help="File, URI, folder, .manifest, FIFO, or -."),
+]
+Reader = Annotated[
+    str | None,
+    typer.Option(
+        "--for", metavar="PROFILE", help="Check what this reader accepts; see --profiles."
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="binary|multiclass|regression", help="Check that labels suit it; with --for."
+    ),
+]
+Classes = Annotated[
+    int | None, typer.Option(help="Labels are 0 to this less one; with --task multiclass.")
+]
+Profiles = Annotated[bool, typer.Option("--profiles", help="List the profiles and end.")]
+Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="File or URI to write, or - for standard output."),
+]
+To = Annotated[str | None, typer.Option("--to", metavar="FORMAT", help="As --from, for TARGET.")]
+Layout = Annotated[
+    str, typer.Option(metavar="keep|dense|sparse", help="What RecordIO and npz are to hold.")
+]
+Vector = Annotated[
+    bool, typer.Option("--vector", help="Parquet: one column of lists, not one a feature.")
+]
+Header = Annotated[bool, typer.Option("--header", help="CSV out: a first line of names.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace TARGET if it is there.")]
+First = Annotated[str, typer.Argument(metavar="A", help="A SOURCE of any format.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="Another one.")]
+Tolerance = Annotated[float, typer.Option(help="Numbers that are no farther apart are equal.")]
+Count = Annotated[bool, typer.Option("--count", help="Read on, and count the rows that differ.")]
+Payloads = Annotated[
+    bool,
+    typer.Option("--bytes", help="Compare RecordIO payloads byte by byte: images, any names."),
 ]
 
 
@@ -135,7 +188,7 @@ Examples:
 @app.command(epilog=HEAD_EXAMPLES)
 def head(
     source: SourcePath,
-    rows: Annotated[int, typer.Option("--rows", "-n", help="How many rows.")] = 5,
+    rows: Rows = 5,
     parts: Parts = "refuse",
     kind: Kind = "auto",
     as_json: Json = False,
@@ -159,9 +212,7 @@ def head(
 @app.command(epilog=STAT_EXAMPLES)
 def stat(
     source: SourcePath,
-    columns: Annotated[
-        bool, typer.Option("--columns", help="Least, mean and largest of every column, too.")
-    ] = False,
+    columns: EachColumn = False,
     parts: Parts = "refuse",
     kind: Kind = "auto",
     as_json: Json = False,
@@ -185,28 +236,11 @@ def stat(
 
 @app.command(epilog=VERIFY_EXAMPLES)
 def verify(
-    source: Annotated[
-        str | None,
-        typer.Argument(metavar="SOURCE", help="File, URI, folder, .manifest, FIFO, or -."),
-    ] = None,
-    reader: Annotated[
-        str | None,
-        typer.Option(
-            "--for", metavar="PROFILE", help="Check what this reader accepts; see --profiles."
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="binary|multiclass|regression", help="Check that labels suit it; with --for."
-        ),
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option(help="Labels are 0 to this less one; with --task multiclass.")
-    ] = None,
-    profiles: Annotated[
-        bool, typer.Option("--profiles", help="List the profiles and end.")
-    ] = False,
+    source: OptionalSource = None,
+    reader: Reader = None,
+    task: Task = None,
+    classes: Classes = None,
+    profiles: Profiles = False,
     parts: Parts = "refuse",
     kind: Kind = "auto",
     as_json: Json = False,
@@ -268,31 +302,21 @@ def _list_profiles() -> None:
 @app.command(epilog=CONVERT_EXAMPLES)
 def convert(
     source: SourcePath,
-    target: Annotated[
-        str,
-        typer.Argument(metavar="TARGET", help="File or URI to write, or - for standard output."),
-    ],
+    target: Target,
     given: From = None,
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="FORMAT", help="As --from, for TARGET.")
-    ] = None,
+    to: To = None,
     label: Label = None,
     no_label: NoLabel = False,
-    layout: Annotated[
-        str, typer.Option(metavar="keep|dense|sparse", help="What RecordIO and npz are to hold.")
-    ] = "keep",
+    layout: Layout = "keep",
     columns: Columns = None,
-    vector: Annotated[
-        bool, typer.Option("--vector", help="Parquet: one column of lists, not one a feature.")
-    ] = False,
-    header: Annotated[
-        bool, typer.Option("--header", help="CSV out: a first line of names.")
-    ] = False,
+    vector: Vector = False,
+    header: Header = False,
+    header_in: HeaderIn = "auto",
     index_base: IndexBase = 1,
     width: Width = None,
     parts: Parts = "refuse",
     allow_nonfinite: Nonfinite = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Turn RecordIO, Parquet, CSV, LibSVM or npz into another of them.
 
@@ -309,6 +333,7 @@ def convert(
         columns=columns,
         layout=layout,
         parts=parts,
+        header_in=header_in,
         index_base=index_base,
         width=width,
         allow_nonfinite=allow_nonfinite,
@@ -320,33 +345,31 @@ def convert(
     typer.echo(str(done), err=target == "-")
 
 
-def _reading(*, layout: str, parts: str, **options: Any) -> ReadOptions:
+def _reading(*, layout: str, parts: str, header_in: str, **options: Any) -> ReadOptions:
     from penstock.errors import InputError
     from penstock.toolbox.tables import ReadOptions
 
     if layout not in {"keep", "dense", "sparse"}:
         raise InputError(f"--layout is {layout!r}, expected 'keep', 'dense' or 'sparse'")
+    headers = {"auto": None, "yes": True, "no": False}
+    if header_in not in headers:
+        raise InputError(f"--header-in is {header_in!r}, expected 'auto', 'yes' or 'no'")
+    options["header"] = headers[header_in]
     return ReadOptions(layout=layout, parts=_parts(parts), **options)  # type: ignore[arg-type]
 
 
 @app.command(epilog=DIFF_EXAMPLES)
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A SOURCE of any format.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    tolerance: Annotated[
-        float, typer.Option(help="Numbers that are no farther apart are equal.")
-    ] = 0.0,
-    count: Annotated[
-        bool, typer.Option("--count", help="Read on, and count the rows that differ.")
-    ] = False,
-    payloads: Annotated[
-        bool,
-        typer.Option("--bytes", help="Compare RecordIO payloads byte by byte: images, any names."),
-    ] = False,
+    a: First,
+    b: Second,
+    tolerance: Tolerance = 0.0,
+    count: Count = False,
+    payloads: Payloads = False,
     given: From = None,
     label: Label = None,
     no_label: NoLabel = False,
     columns: Columns = None,
+    header_in: HeaderIn = "auto",
     index_base: IndexBase = 1,
     width: Width = None,
     parts: Parts = "refuse",
@@ -370,6 +393,7 @@ def diff(
             columns=columns,
             layout="keep",
             parts=parts,
+            header_in=header_in,
             index_base=index_base,
             width=width,
             allow_nonfinite=True,

@@ -67,7 +67,8 @@ class Converted:
 
     def __str__(self) -> str:
         rows = f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}"
-        return f"{self.target}: {rows} of {self.width:,} features, {self.format}"
+        width = f"{self.width:,} {'feature' if self.width == 1 else 'features'}"
+        return f"{self.target}: {rows} of {width}, {self.format}"
 
 
 class _Writer(Protocol):
@@ -122,8 +123,7 @@ def convert(
         EmptyTableError: The source has no rows; nothing is written.
         DataError: A row cannot be read, or cannot be written in that format.
     """
-    kind = format_of(target, writing.format, "--to")
-    _check_target(target, writing, kind, source)
+    kind = _check_target(target, writing, source)
     rows = width = 0
     with shown("convert", source.size_bytes) as advance, _opened(target) as sink:
         writer = _writer(kind, sink, reading, writing)
@@ -137,20 +137,23 @@ def convert(
     return Converted(target=target, format=kind, rows=rows, width=width)
 
 
-def _check_target(target: str, writing: WriteOptions, kind: Format, source: Source) -> None:
+def _check_target(target: str, writing: WriteOptions, source: Source) -> Format:
+    """Return what the target is to be, before anything is opened."""
+    if target.endswith("/"):
+        raise InputError(f"{target!r} is a folder, expected the name of one file")
+    kind = format_of(target, writing.format, "--to")
     if writing.vector and kind != "parquet":
         raise InputError(f"--vector is for Parquet, but {target!r} is {kind}")
     if target == "-":
         if sys.stdout.isatty():
             raise InputError("'-' would write bytes to the terminal: send them to a file or a pipe")
-        return
-    if target.endswith("/"):
-        raise InputError(f"{target!r} is a folder, expected the name of one file")
+        return kind
     uri = storage.normal(target)
     if uri in {each.uri for each in source.inputs}:
         raise InputError(f"{target!r} is the source itself, expected another name")
     if not writing.force and storage.exists(uri):
         raise InputError(f"{target!r} exists already\n  pass --force to replace it")
+    return kind
 
 
 @contextmanager

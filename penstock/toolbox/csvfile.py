@@ -118,7 +118,6 @@ def label_column(names: list[str], *, header: bool, options: ReadOptions, where:
 
 def _read(each: Input, stream: Stream, options: ReadOptions) -> Iterator[Batch]:
     import pyarrow as pa
-    from pyarrow import csv
 
     line, seen = _first_line(stream, each.name)
     if not seen:
@@ -127,41 +126,53 @@ def _read(each: Input, stream: Stream, options: ReadOptions) -> Iterator[Batch]:
     header = options.header
     if header is None:
         header = not all(map(_is_number, cells))
-    names = cells if header else [f"f{place}" for place in range(len(cells))]
-    label = label_column(names, header=header, options=options, where=each.name)
-    columns = [str(place) for place in range(len(cells))]
+    label = label_column(cells, header=header, options=options, where=each.name)
     broken: list[Any] = []
+    row = 0
+    try:
+        for batch in _texts(_Joined(seen, stream), len(cells), len(line), broken, skip=int(header)):
+            if batch.num_rows:
+                first_line = row + 1 + int(header)
+                known = cells if header else None
+                yield _batch(batch, known, label, each.name, first_line, options)
+                row += batch.num_rows
+    except pa.ArrowInvalid as error:
+        raise _broken(broken, each.name, error) from error
+
+
+def _texts(
+    stream: io.RawIOBase, columns: int, line_bytes: int, broken: list[Any], *, skip: int
+) -> Any:
+    """Return a reader of batches in which every cell is text, as it stands in the file.
+
+    Args:
+        stream: From the first line on.
+        columns: Cells of the first line.
+        line_bytes: Length of the first line.
+        broken: Takes the first line that has another number of cells.
+        skip: Lines to leave out.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
 
     def refuse(row: Any) -> str:
         broken.append(row)
         return "error"
 
-    text = pa.string()
-    try:
-        reader = csv.open_csv(
-            pa.PythonFile(io.BufferedReader(_Joined(seen, stream), 1 << 20), mode="r"),
-            csv.ReadOptions(
-                use_threads=False,
-                column_names=columns,
-                skip_rows=int(header),
-                block_size=max(BLOCK_BYTES, 2 * len(line)),
-            ),
-            csv.ParseOptions(
-                ignore_empty_lines=False,
-                invalid_row_handler=refuse,
-            ),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, text), strings_can_be_null=False
-            ),
-        )
-        row = 0
-        for batch in reader:
-            if batch.num_rows:
-                first_line = row + 1 + int(header)
-                yield _batch(batch, names, label, each.name, first_line, options)
-                row += batch.num_rows
-    except pa.ArrowInvalid as error:
-        raise _broken(broken, each.name, error) from error
+    names = [str(place) for place in range(columns)]
+    return csv.open_csv(
+        pa.PythonFile(io.BufferedReader(stream, 1 << 20), mode="r"),
+        csv.ReadOptions(
+            use_threads=False,
+            column_names=names,
+            skip_rows=skip,
+            block_size=max(BLOCK_BYTES, 2 * line_bytes),
+        ),
+        csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=refuse),
+        csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
 
 
 def _broken(broken: list[Any], name: str, error: Exception) -> DataError:
@@ -180,7 +191,7 @@ def _broken(broken: list[Any], name: str, error: Exception) -> DataError:
 
 def _batch(
     batch: Any,
-    names: list[str],
+    names: list[str] | None,
     label: int | None,
     file: str,
     first_line: int,
@@ -189,7 +200,7 @@ def _batch(
     numbers = [_numbers(column, options) for column in batch.columns]
     if any(column is None for column in numbers):
         raise _unreadable(batch, names, file, first_line, options)
-    places = [place for place in range(len(names)) if place != label]
+    places = [place for place in range(batch.num_columns) if place != label]
     if options.no_label and label is not None:
         label = None
     matrix = np.empty((batch.num_rows, len(places)), np.float32)
@@ -198,7 +209,7 @@ def _batch(
     return Batch(
         features=matrix,
         labels=None if label is None else as_float32(numbers[label]),
-        names=tuple(names[place] for place in places),
+        names=None if names is None else tuple(names[place] for place in places),
         file=file,
     )
 
@@ -228,7 +239,7 @@ def _cast(column: Any) -> Any | None:
 
 
 def _unreadable(
-    batch: Any, names: list[str], file: str, first_line: int, options: ReadOptions
+    batch: Any, names: list[str] | None, file: str, first_line: int, options: ReadOptions
 ) -> DataError:
     """Return the error of the first cell, by line and then by column, that is no number."""
     import pyarrow as pa
@@ -240,10 +251,11 @@ def _unreadable(
             found.append((row, place))
     row, place = min(found)
     text = batch.column(place)[row].as_py()
+    named = "" if names is None else f" ({names[place]!r})"
     what = f"{text!r} is no number" if text.strip() else "the cell is empty"
     also = "" if text.strip() else ", or pass --allow-nonfinite to read it as NaN"
     return DataError(
-        f"{file}: line {first_line + row:,}, column {place} ({names[place]!r}): {what}\n"
+        f"{file}: line {first_line + row:,}, column {place}{named}: {what}\n"
         f"  expected a number like 12 or 0.5: encode or leave out what is none{also}"
     )
 

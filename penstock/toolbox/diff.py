@@ -68,33 +68,41 @@ def diff(
         raise InputError("both sources are '-', expected at most one from standard input")
     sizes = a.size_bytes, b.size_bytes
     total = None if sizes[0] is None or sizes[1] is None else sizes[0] + sizes[1]
+    with shown("diff", total) as advance:
+        sides = (
+            _Rows(batches(a, formats[0], options, advance)),
+            _Rows(batches(b, formats[1], options, advance)),
+        )
+        return _compared(*sides, (a.text, b.text), tolerance, count=count)
+
+
+def _compared(
+    left: _Rows, right: _Rows, names: tuple[str, str], tolerance: float, *, count: bool
+) -> Difference:
     row = different = 0
     first: str | None = None
-    with shown("diff", total) as advance:
-        left = _Rows(batches(a, formats[0], options, advance))
-        right = _Rows(batches(b, formats[1], options, advance))
-        while (size := min(left.ready(), right.ready())) > 0:
-            pair = _of_one_width(left.take(size), right.take(size))
-            if not row and (text := _forms(*pair, a.text, b.text)) is not None:
-                return Difference(same=False, text=text, rows=0, different_rows=None)
-            wrong = _wrong_rows(*pair, tolerance)
-            if wrong.size and first is None:
-                first = _first(*pair, int(wrong[0]), row, tolerance, a.text, b.text)
-                if not count:
-                    return Difference(same=False, text=first, rows=row, different_rows=None)
-            different += wrong.size
-            row += size
-        ends = left.ready(), right.ready()
-        if first is None and ends != (0, 0):
-            longer, shorter = (a, b) if ends[0] else (b, a)
-            text = f"{longer.text} has more rows than {shorter.text}: its {row:,} rows are equal"
-            return Difference(same=False, text=text, rows=row, different_rows=None)
-    if first is None:
-        noun = "row" if row == 1 else "rows"
-        return Difference(same=True, text=f"same: {row:,} {noun}", rows=row, different_rows=0)
-    uneven = "" if ends == (0, 0) else f"; {(a if ends[0] else b).text} has more rows"
-    text = f"{first}\n{different:,} of {row:,} rows differ{uneven}"
-    return Difference(same=False, text=text, rows=row, different_rows=different)
+    while (size := min(left.ready(), right.ready())) > 0:
+        pair = _of_one_width(left.take(size), right.take(size))
+        if not row and (text := _forms(*pair, *names)) is not None:
+            return Difference(same=False, text=text, rows=0, different_rows=None)
+        wrong = _wrong_rows(*pair, tolerance)
+        if wrong.size and first is None:
+            first = _first(*pair, int(wrong[0]), row, tolerance, *names)
+            if not count:
+                return Difference(same=False, text=first, rows=row, different_rows=None)
+        different += wrong.size
+        row += size
+    longer, shorter = names if left.ready() else names[::-1]
+    uneven = left.ready() != right.ready()
+    if first is not None:
+        also = f"; {longer} has more rows" if uneven else ""
+        text = f"{first}\n{different:,} of {row:,} rows differ{also}"
+        return Difference(same=False, text=text, rows=row, different_rows=different)
+    if uneven:
+        text = f"{longer} has more rows than {shorter}: its {row:,} rows are equal"
+        return Difference(same=False, text=text, rows=row, different_rows=None)
+    text = f"same: {row:,} {'row' if row == 1 else 'rows'}"
+    return Difference(same=True, text=text, rows=row, different_rows=0)
 
 
 class _Rows:

@@ -35,7 +35,10 @@ def read_npz(source: Source, options: ReadOptions, advance: Advance) -> Iterator
             with np.load(content, allow_pickle=False) as arrays:
                 parts = {name: arrays[name] for name in arrays.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{each.name}: no npz of plain arrays: {error}") from error
+            raise DataError(
+                f"{each.name}: no npz of plain arrays, expected one that numpy.savez or "
+                "scipy.sparse.save_npz wrote"
+            ) from error
         features = _features(parts, each.name)
         labels = _labels(parts, features.shape[0], each.name)
         for first in range(0, features.shape[0], options.batch_rows):

@@ -138,7 +138,7 @@ class ParquetWriter:
         import pyarrow.parquet as pq
 
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._sink, table.schema)
+            self._writer = pq.ParquetWriter(self._sink, table.schema, use_dictionary=False)
         self._held.append(table)
         self._held_bytes += table.nbytes
         if self._held_bytes >= _GROUP_BYTES:

@@ -88,6 +88,11 @@ def resolve(text: str) -> Source:
     if [file.uri for file in files] == [uri.rstrip("/")]:
         only = Input(uri=files[0].uri, name=text, size_bytes=files[0].size_bytes)
         return Source(text=text, inputs=(only,))
+    return _folder(text, uri, files)
+
+
+def _folder(text: str, uri: str, files: list[storage.File]) -> Source:
+    """Return the shards among the files below a folder."""
     shards = [file for file in files if not file.uri.endswith(_NO_SHARDS)]
     if not shards:
         raise InputError(f"{text!r} has no shards, only {len(files)} manifests or JSON files")

@@ -228,7 +228,7 @@ def prepared(batches: Iterable[Batch], source: Source, options: ReadOptions) -> 
         form = found
         if options.columns is not None and not batch.selected:
             chosen = chosen or chosen_columns(options.columns, batch.names, found[0])
-            names = batch.names and tuple(batch.names[place] for place in chosen)
+            names = tuple(batch.names[c] if batch.names else f"f{c}" for c in chosen)
             batch = replace(batch, features=batch.features[:, chosen], names=names)
         if not options.allow_nonfinite:
             check_finite(batch, row)

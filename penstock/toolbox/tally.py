@@ -223,7 +223,7 @@ class Columns:
         columns = cells.keys
         if columns is None:
             columns = np.arange(cells.values.size) - np.repeat(cells.starts[:-1], cells.counts)
-        width = max(cells.width or 0, int(columns.max(initial=-1)) + 1)
+        width = max(cells.width or 0, int(columns.max()) + 1 if columns.size else 0)
         if width > _COLUMN_LIMIT:
             return False
         self._grow(width)

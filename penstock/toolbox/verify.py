@@ -101,10 +101,15 @@ def verify(
         if step.chunk.records is not None and step.chunk.records.starts.size:
             done.records += step.chunk.records.starts.size
             _check_content(findings, rules, step, step.chunk)
-    if reader is not None and not done.records and not findings.problems:
-        findings.add("empty", file=source.text, byte=0, row=None, text="no records, expected some")
+    return _concluded(done, findings, rules)
+
+
+def _concluded(done: Verified, findings: Findings, rules: RowRules) -> Verified:
+    """Raise what was found, or return what is good."""
+    if rules.reader is not None and not done.records and not findings.problems:
+        findings.add("empty", file=done.source, byte=0, row=None, text="no records, expected some")
     if findings.problems:
-        raise BadRecordsError(source.text, done.reader, findings.problems)
+        raise BadRecordsError(done.source, done.reader, findings.problems)
     done.words = rules.words()
     return done
 

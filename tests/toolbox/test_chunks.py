@@ -38,7 +38,10 @@ def test_payloads_do_not_depend_on_the_pieces(contents, piece):
     assert all(chunk.error is None for chunk in found)
 
 
-@given(st.lists(st.lists(st.binary(max_size=9), min_size=1, max_size=4), max_size=8), st.integers(1, 99))
+@given(
+    st.lists(st.lists(st.binary(max_size=9), min_size=1, max_size=4), max_size=8),
+    st.integers(1, 99),
+)
 def test_parts_of_a_record_stay_together(records, piece):
     written = b""
     for parts in records:
@@ -47,7 +50,9 @@ def test_parts_of_a_record_stay_together(records, piece):
 
     found = list(chunks(stream(written), parts="join", piece_bytes=piece))
 
-    assert [payload for chunk in found for payload in payloads(chunk)] == list(map(b"".join, records))
+    assert [payload for chunk in found for payload in payloads(chunk)] == list(
+        map(b"".join, records)
+    )
 
 
 @given(PAYLOADS.filter(len), st.integers(1, 99), st.data())

@@ -68,7 +68,7 @@ def test_named_features_and_texts_are_shown_by_name(said, here):
     assert said("head", "n.rec") == (
         0,
         "row  byte  label  layout  uid  metadata  values\n"
-        "  0     0      -  dense   u-1  {\"a\": 1}  source: 1 255 8562\n"
+        '  0     0      -  dense   u-1  {"a": 1}  source: 1 255 8562\n'
         "                                         target: 4\n",
     )
 

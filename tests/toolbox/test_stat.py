@@ -70,9 +70,9 @@ def test_one_file_on_a_terminal(said, here):
         0,
         "source        f.rec\n"
         "rows          2\n"
-        "bytes         144 in 1 file\n"
+        "bytes         140 in 1 file\n"
         "frames        2, all whole\n"
-        "frame bytes   60 to 84, mean 72.0\n"
+        "frame bytes   60 to 80, mean 70.0\n"
         "magic words   none inside payloads\n"
         "features      1 dense and 1 sparse of 1 float32, 1 float64, width 4\n"
         "  values      0 to 5, mean 1.5, 50.00% zero\n"
@@ -118,7 +118,11 @@ def test_magic_words_inside_payloads(said, here):
 
     found = summary(said, "m.rec")
 
-    assert (found["rows"], found["embedded_magic_words"], found["frames_with_magic_words"]) == (3, 3, 2)
+    assert (found["rows"], found["embedded_magic_words"], found["frames_with_magic_words"]) == (
+        3,
+        3,
+        2,
+    )
 
 
 def _aligned(values):
@@ -156,7 +160,9 @@ def test_seven_megabytes_are_read_in_chunks(said, rows, rng):
 
     assert path.stat().st_size > 6 << 20
     assert (found["rows"], found["features"]["values"]["rows"]) == (20_000, 20_000)
-    assert found["features"]["values"]["values"]["mean"] == pytest.approx(features.mean(dtype=float))
+    assert found["features"]["values"]["values"]["mean"] == pytest.approx(
+        features.mean(dtype=float)
+    )
 
 
 def test_a_damaged_file_is_an_error(said, rows):

@@ -24,30 +24,63 @@ def test_good_files_are_one_line(said, rows):
     rows("t/b.rec", csr_array(np.eye(2, dtype=np.float32)), [1, 0])
 
     assert said("verify", "t") == (
-        0, "OK: t: 2 files, 4 records, 220 bytes; dense float32, sparse float32\n"
+        0, "OK: t: 2 files, 4 records, 216 bytes; dense float32, sparse float32\n"
     )  # fmt: skip
     assert said("verify", "t", "--for", "xgboost", "--task", "binary") == (
         0,
-        "OK: t: 2 files, 4 records, 220 bytes; dense float32, sparse float32, width 2; "
+        "OK: t: 2 files, 4 records, 216 bytes; dense float32, sparse float32, width 2; "
         "as xgboost reads them\n",
     )
     assert json.loads(said("verify", "t", "--json")[1]) == {
-        "source": "t", "ok": True, "for": None, "files": 2, "records": 4, "bytes": 220,
+        "source": "t", "ok": True, "for": None, "files": 2, "records": 4, "bytes": 216,
     }  # fmt: skip
 
 
-# five frames of 32 bytes: payload from byte 8 to 31, one byte of padding
-SPARSE = csr_array(np.ones((5, 1), np.float32))
+FRAME_BYTES = 36
+"""Of a sparse row of one column: header 8, payload 26, padding 2."""
+
+
+def _set(content, at, byte):
+    return content[:at] + bytes([byte]) + content[at + 1 :]
 
 
 @pytest.mark.parametrize(
-    ("at", "byte", "byte_named", "problem"),
+    ("damage", "byte", "problem"),
     [
-        (96, None, 96, "cut off: the frame has 40 bytes, 16 are left"),
+        (lambda b: b[:-1], 144, "cut off: the frame has 36 bytes, 35 are left"),
+        (lambda b: b[:148], 144, "cut off: 4 bytes left, a frame header has 8"),
+        (lambda b: b[:1], 0, "cut off: 1 byte left, a frame header has 8"),
+        (
+            lambda b: _set(b, 72, 0),
+            72,
+            "magic is 0xced72300, expected 0xced7230a; the frame before begins at byte 36 and has a "
+            "payload of 26 bytes",
+        ),
+        (lambda b: _set(b, 71, 1), 70, "padding is 0001, expected zeros"),
     ],
+    ids=["cut", "cut-header", "one-byte", "magic", "padding"],
 )
-def test_cuts(said, rows, at, byte, byte_named, problem):
-    pass
+def test_damaged_frames_are_named_by_byte(said, rows, damage, byte, problem):
+    path = rows("x.rec", csr_array(np.ones((5, 1), np.float32)))
+    content = path.read_bytes()
+    assert len(content) == 5 * FRAME_BYTES
+    path.write_bytes(damage(content))
+
+    assert said("verify", "x.rec") == (
+        3, f"error: x.rec: 1 kind of problem\n  x.rec, byte {byte:,}: {problem}\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_a_length_that_runs_past_the_end(said, rows, row):
+    path = rows("x.rec", csr_array(np.ones((5, 1), np.float32)))
+    path.write_bytes(_set(path.read_bytes(), row * FRAME_BYTES + 6, 1))
+
+    assert said("verify", "x.rec") == (
+        3,
+        f"error: x.rec: 1 kind of problem\n  x.rec, byte {row * FRAME_BYTES}: cut off: the frame has "
+        f"65572 bytes, {(5 - row) * FRAME_BYTES} are left\n",
+    )
 
 
 def test_payloads_that_are_no_records_are_skipped_and_counted(said, here):
@@ -58,12 +91,14 @@ def test_payloads_that_are_no_records_are_skipped_and_counted(said, here):
     assert said("verify", "x.rec") == (
         3,
         "error: x.rec: 1 kind of problem\n"
-        "  x.rec, record 1, byte 65: payload is not a Record: a varint has no end (and 1 more record)\n",
+        "  x.rec, record 1, byte 61: payload is not a Record: a varint has no end (and 1 more record)\n",
     )
 
 
 def test_keys_past_the_shape_and_too_few_values(said, here):
-    write(here, framed(record([1, 2], 1, keys=[0, 5], shape=[3]), record([1], 1, keys=[0], shape=[3])))
+    write(
+        here, framed(record([1, 2], 1, keys=[0, 5], shape=[3]), record([1], 1, keys=[0], shape=[3]))
+    )
 
     assert said("verify", "x.rec") == (
         3,
@@ -91,13 +126,13 @@ def test_all_kinds_of_problems_are_listed_each_with_its_first_place(said, here):
     assert code == 3
     assert printed == (
         "error: x.rec: 6 kinds of problems for xgboost\n"
-        "  x.rec, record 3, byte 148: features, column 1: inf, expected a finite number or NaN\n"
-        "  x.rec, record 4, byte 200: a sparse row without keys, expected one explicit zero: "
+        "  x.rec, record 3, byte 140: features, column 1: inf, expected a finite number or NaN\n"
+        "  x.rec, record 4, byte 192: a sparse row without keys, expected one explicit zero: "
         "keys [0], values [0]\n"
-        "  x.rec, record 5, byte 248: features are sparse without a shape, expected one\n"
-        "  x.rec, record 2, byte 92: 3 features, expected 2 as record 0 of x.rec has\n"
+        "  x.rec, record 5, byte 240: features are sparse without a shape, expected one\n"
+        "  x.rec, record 2, byte 84: 3 features, expected 2 as record 0 of x.rec has\n"
         "  x.rec, record 1, byte 52: no label, expected one number (and 1 more record)\n"
-        "  x.rec, record 2, byte 92: the label is 0.5, expected 0 or 1 for a binary task\n"
+        "  x.rec, record 2, byte 84: the label is 0.5, expected 0 or 1 for a binary task\n"
     )
     body = json.loads(said("verify", "x.rec", "--for", "xgboost", "--json")[1])
     assert [problem["kind"] for problem in body["problems"]] == [
@@ -148,7 +183,7 @@ def test_seq2seq_wants_two_lists_of_any_length(said, here):
     write(here, framed(*messages))
 
     assert said("verify", "x.rec", "--for", "seq2seq") == (
-        0, "OK: x.rec: 1 file, 2 records, 88 bytes; dense int32; as seq2seq reads them\n"
+        0, "OK: x.rec: 1 file, 2 records, 96 bytes; dense int32; as seq2seq reads them\n"
     )  # fmt: skip
 
 

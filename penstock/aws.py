@@ -46,6 +46,7 @@ POOLED_CONNECTIONS = 16
 _PASSING_CODES = frozenset(
     {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"}
 )
+_SETTINGS = "check the AWS settings and credentials in the environment"
 _FORBIDDEN = "check the credentials in the environment and the policies of bucket and key"
 _REMEDIES: Mapping[str, str] = {
     "NoSuchBucket": "make the bucket, or correct the URI",
@@ -89,11 +90,14 @@ def client(service: str) -> Any:
     Raises:
         ServiceError: The settings of AWS contradict each other, or name a profile that is not there.
     """
-    with reached(service, "client"):
-        try:
-            return _client(service, environment())
-        except ValueError as error:  # of boto3, about an endpoint without a scheme and the like
-            raise _unanswered(service, "client", error) from error
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+    try:
+        return _client(service, environment())
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint without a scheme
+        raise failed(
+            f"AWS {service} cannot be asked: {error}\n  {_SETTINGS}", retryable=False
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -151,7 +155,7 @@ def call(
     Raises:
         ServiceError: S3 refused, or did not answer in the tries and times of this module's head.
     """
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+    from botocore.exceptions import ClientError
 
     with reached(uri, operation):
         try:
@@ -211,9 +215,11 @@ def _refused(uri: str, error: Any) -> ServiceError:
     otherwise = "check bucket, key and endpoint, and the credentials in the environment"
     remedy = "run it again later" if passing else _REMEDIES.get(code, otherwise)
     times = f", {tries} times" if tries > 1 else ""
+    named = code if code != str(status) else ""
     message = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
     return failed(
-        f"{uri!r}: {error.operation_name} was answered with {status} {code}{times}: {message}\n"
+        f"{uri!r}: {error.operation_name} was answered with {f'{status} {named}'.rstrip()}{times}: "
+        f"{message}\n"
         f"  {remedy}",
         retryable=passing,
     )
@@ -227,7 +233,6 @@ def _unanswered(uri: str, operation: str, error: Exception) -> ServiceError:
             retryable=True,
         )
     return failed(
-        f"{uri!r}: {operation} was not sent: {error}\n"
-        "  check the AWS settings and credentials in the environment",
+        f"{uri!r}: {operation} was not sent: {error}\n  {_SETTINGS}",
         retryable=False,
     )

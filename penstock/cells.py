@@ -21,6 +21,7 @@ __all__ = [
     "Family",
     "coded",
     "family",
+    "first_numbers",
     "mask_array",
     "names_array",
     "numbers",
@@ -147,3 +148,26 @@ def without_codes(array: Any, codes: Sequence[Code]) -> Any:
     found = pc.is_in(texts(names), value_set=known)
     kept = pc.if_else(found, pa.nulls(1, names.type)[0], names)
     return pa.DictionaryArray.from_arrays(encoded.indices, kept)
+
+
+def first_numbers(arrays: Sequence[Any], codes: Sequence[Code] = ()) -> tuple[Floats, int]:
+    """Return the numbers of the first array, or where that has none, of the next one.
+
+    Args:
+        arrays: Arrow arrays of numbers or booleans, each (n,).
+        codes: Numbers that stand for a missing cell.
+
+    Returns:
+        Float64 (n,), NaN where no array has a number, maybe read-only; and how many of those are
+        missing otherwise than as a NaN of an only array.
+    """
+    values, nulls = numbers(arrays[0]), arrays[0].null_count
+    if codes:
+        found = coded(values, codes)
+        nulls += int(found.sum())
+        values = np.where(found, np.nan, values)
+    for array in arrays[1:]:
+        other = numbers(array)
+        other = np.where(coded(other, codes), np.nan, other) if codes else other
+        values = np.where(np.isnan(values), other, values)
+    return values, nulls if len(arrays) == 1 else int(np.isnan(values).sum())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from penstock.encode import Where
 from penstock.errors import EmptyTableError, MissingColumnsError
 from penstock.plan import FeaturePlan
 from penstock.spec import Spec
+from penstock.writer.parquet import planned_shards
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,8 +25,6 @@ __all__ = ["convert"]
 BATCH_BYTES = 2**25
 MAX_BATCH_ROWS = 32_768
 MIN_BATCH_ROWS = 256
-SHARD_ROWS = 32_768
-FEW_SHARDS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +43,8 @@ def convert(
     """Write the datasets of all splits below ``target_uri``. Runs exactly one Spark job.
 
     Each task reads its rows with pyarrow, encodes them batch by batch and writes one shard; memory
-    is a batch. Number and content of the shards depend on the rows, the plan and shard_bytes only.
+    is a batch. Number and content of the shards depend on the rows, the plan, shard_bytes and
+    hosts only.
     Shards of an earlier, unfinished run are swept first; each manifest is made last.
 
     Args:
@@ -60,6 +59,7 @@ def convert(
 
     Raises:
         EmptyTableError: A split has no rows; nothing is written then.
+        InputError: A split has fewer rows than there are hosts to share it.
         MissingColumnsError: The table lacks a column of the plan.
         DataError: A row cannot be encoded; says which.
     """
@@ -90,6 +90,7 @@ def convert(
             classes=plan.classes,
             plan_sha256=plan.sha256,
             names=plan.names,
+            hosts=_hosts(spec, split),
         )
         for split in SPLITS
     }
@@ -111,12 +112,17 @@ def _check(curated: Curated, plan: FeaturePlan) -> None:
 def _split_parts(
     curated: Curated, plan: FeaturePlan, spec: Spec, split: str, prefixes: dict[str, str]
 ) -> Iterator[Part]:
-    """Yield the shards of a split: by size, but some even of a small one, so that cores have work."""
+    """Yield the shards of a split, which train and validation share among the training hosts."""
     rows = curated.rows(split)
-    by_size = datasets.shard_count(rows, plan.row_bytes, spec.dataset.shard_bytes)
-    count = max(by_size, min(FEW_SHARDS, math.ceil(rows / SHARD_ROWS)))
+    shard_bytes, hosts = spec.dataset.shard_bytes, _hosts(spec, split)
+    count = planned_shards(rows, plan.row_bytes, shard_bytes, hosts=hosts)
     for number, part in enumerate(row_ranges(curated, split, count)):
         yield Part(split=split, prefix_uri=prefixes[split], number=number, rows=part)
+
+
+def _hosts(spec: Spec, split: str) -> int:
+    """Return how many training instances share a split; the test split goes to none."""
+    return 1 if split == "test" else spec.dataset.hosts
 
 
 def _batch_rows(plan: FeaturePlan) -> int:

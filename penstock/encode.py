@@ -1,4 +1,4 @@
-"""A cell -> float32 columns: scaled numbers, one-hot categories, labels.
+"""A cell -> float32 columns: scaled numbers, codes of names, labels.
 
 Everything here works on whole Arrow arrays and says which row is wrong; ``penstock.plan`` puts the
 columns of a table together.
@@ -18,19 +18,14 @@ import pyarrow.compute as pc
 from penstock.cells import family, names_array, numbers, plain, present, texts
 from penstock.errors import DataError, SchemaMismatchError
 from penstock.sketch import Floats, Moments
-from penstock.spec import CategoricalFeatures, Task
-from penstock.states import CategoryState
+from penstock.spec import Task
 
 __all__ = [
     "LabelRule",
-    "OneHot",
     "Scaling",
     "Where",
     "check_type",
-    "least_rows",
     "lookup",
-    "needs_all",
-    "one_hot",
     "standard_scaling",
 ]
 
@@ -91,13 +86,14 @@ class Scaling:
     """How a number becomes a float32: ``(x - mean) / scale``, or as it is.
 
     Attributes:
-        rule: As the spec names it.
-        mean: Subtracted, in float64.
-        scale: Divides, in float64; the population standard deviation, or 1.0 for a constant column.
+        rule: As the spec names it; x is the number, with ``log1p`` its log(1 + x).
+        mean: Subtracted, in float64: the mean, the minimum (min_max) or the median (robust).
+        scale: Divides, in float64: the population standard deviation, maximum less minimum, or third
+            quartile less first; 1.0 for a constant column.
         note: What people should know of it.
     """
 
-    rule: Literal["standard", "none"]
+    rule: Literal["standard", "min_max", "robust", "log1p", "none"]
     mean: float = 0.0
     scale: float = 1.0
     note: str = ""
@@ -109,13 +105,13 @@ class Scaling:
             DataError: A value is infinite, or does not fit in float32.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.rule == "standard":
+            if self.rule != "none":
                 values = (values - self.mean) / self.scale
             # Adding zero turns -0.0 into 0.0, so that dense and sparse agree to the bit.
             scaled = values.astype(np.float32) + np.float32(0.0)
         if not np.isfinite(scaled).all():
             at, row = where.first(~np.isfinite(scaled))
-            found = f"{float(values[at])!r}{' when scaled' if self.rule == 'standard' else ''}"
+            found = f"{float(values[at])!r}{' when scaled' if self.rule != 'none' else ''}"
             raise DataError(
                 f"table {where.table!r}, column {column!r}: row {row} is {found}, expected a finite "
                 "number within the range of float32\n"
@@ -146,107 +142,6 @@ def standard_scaling(moments: Moments, *, constant: float | None, column: str) -
         return Scaling(rule="standard", mean=mean, note=note)
     return Scaling(
         rule="standard", mean=moments.mean, scale=moments.std, note="of the imputed train split"
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OneHot:
-    """One column of 0 and 1 for each frequent category, and one for the rare ones.
-
-    Attributes:
-        categories: Frequent values with their train rows, most frequent first, then by name.
-        rare_values: How many values of the train split are rare.
-        rare_rows: Their train rows.
-        rare_names: The values, where an unknown value is treated in another way than they are.
-        group: Whether rare values have a column, the last one; else they are all zeros.
-        unknown: ``rare``, ``zeros`` or ``refuse``, for values the train split does not have.
-        undercount: By how much the counts may be too low; 0: they are exact.
-    """
-
-    categories: tuple[tuple[str, int], ...]
-    rare_values: int
-    rare_rows: int
-    rare_names: tuple[str, ...]
-    group: bool
-    unknown: Literal["rare", "zeros", "refuse"]
-    undercount: int = 0
-
-    @property
-    def width(self) -> int:
-        """Columns it makes."""
-        return len(self.categories) + self.group
-
-    def known(self) -> Any:
-        """Return an Arrow array of the values that ``places`` starts with."""
-        names = [value for value, _ in self.categories] + list(self.rare_names)
-        return names_array(names)
-
-    def places(self) -> Codes:
-        """Return for each known value, and last for unknown ones, its column; -1: all zeros."""
-        frequent = np.arange(len(self.categories), dtype=np.int32)
-        rare = np.int32(len(self.categories) if self.group else -1)
-        unknown = rare if self.unknown == "rare" else np.int32(-1)
-        return np.concatenate(
-            (frequent, np.full(len(self.rare_names), rare, np.int32), np.array([unknown], np.int32))
-        )
-
-
-def one_hot(state: CategoryState, rule: CategoricalFeatures, *, fill: str | None) -> OneHot:
-    """Return the vocabulary of a column whose missing cells became ``fill``.
-
-    Frequent are the values with at least ``min_frequency`` train rows, and of them at most
-    ``max_categories``. Equal counts go by name, in UTF-8 byte order.
-
-    Raises:
-        DataError: Not all values were counted, and the rule needs each.
-    """
-    unlike = rule.unknown == "refuse" or (rule.unknown == "zeros" and rule.rare == "group")
-    if not state.distinct_is_exact and (needs_all(state, rule) or unlike):
-        raise _too_many(state, rule)
-    counts = dict(zip(state.values.to_pylist(), state.counts.tolist(), strict=True))
-    if fill is not None and state.missing:
-        counts[fill] = counts.get(fill, 0) + state.missing
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))
-    least = least_rows(state, rule)
-    kept = [item for item in ranked[: rule.max_categories] if item[1] >= least]
-    rest = ranked[len(kept) :]
-    missed = 0 if state.distinct_is_exact else state.distinct - state.entries
-    rows = state.rows if fill is not None else state.rows - state.missing
-    return OneHot(
-        categories=tuple(kept),
-        rare_values=len(rest) + max(0, missed),
-        rare_rows=rows - sum(count for _, count in kept),
-        rare_names=tuple(value for value, _ in rest) if unlike else (),
-        group=rule.rare == "group" and bool(rest),
-        unknown=rule.unknown,
-        undercount=state.undercount,
-    )
-
-
-def needs_all(state: CategoryState, rule: CategoricalFeatures) -> bool:
-    """Return whether the vocabulary may hold values that the state no longer counts."""
-    return rule.max_categories is None and least_rows(state, rule) <= state.undercount
-
-
-def least_rows(state: CategoryState, rule: CategoricalFeatures) -> float:
-    """Return how many train rows make a value frequent."""
-    share = isinstance(rule.min_frequency, float) and rule.min_frequency < 1
-    return rule.min_frequency * state.rows if share else rule.min_frequency
-
-
-def _too_many(state: CategoryState, rule: CategoricalFeatures) -> DataError:
-    head = (
-        f"column {state.name!r}: the train split has about {state.distinct:,} categories, and only the "
-        f"{state.cap:,} most frequent are counted"
-    )
-    if not needs_all(state, rule):
-        return DataError(
-            f"{head}, so unknown: {rule.unknown} cannot tell unknown values from rare ones\n"
-            "  set unknown: rare on it"
-        )
-    return DataError(
-        f"{head}, each up to {state.undercount:,} rows too low\n"
-        f"  set min_frequency above {state.undercount:,}, or max_categories, on it"
     )
 
 

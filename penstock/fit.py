@@ -210,7 +210,7 @@ def _scan(
     """Return the statistics of the train split. Runs exactly one Spark job."""
     from penstock.spark import map_tasks
 
-    names = [each.name for each in wanted]
+    names = list(dict.fromkeys(name for each in wanted for name in each.reads))
 
     def run(rows: RowRange, _attempt: int) -> Statistics:
         return collect(rows.batches(names, batch_rows=BATCH_ROWS), wanted, label)

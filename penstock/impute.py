@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from penstock.cells import names_array, taken
 from penstock.errors import DataError
-from penstock.sketch import EXACT_VALUES, Moments
+from penstock.groups import GroupState
+from penstock.sketch import EXACT_VALUES, Floats, Ints, Moments
 from penstock.spec import CategoricalFeatures, NumericFeatures
 from penstock.states import CategoryState, NumericState
 
-__all__ = ["Fill", "categorical_fill", "imputed_moments", "numeric_fill"]
+__all__ = [
+    "Carry",
+    "Fill",
+    "GroupFill",
+    "categorical_fill",
+    "group_fill",
+    "imputed_moments",
+    "numeric_fill",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,27 +48,84 @@ class Fill:
     indicator: bool
 
 
-def numeric_fill(state: NumericState, rule: NumericFeatures) -> Fill:
-    """Return what replaces a missing number.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupFill:
+    """What replaces a missing number, by the group of its row in another column.
+
+    Attributes:
+        column: Name of the other column.
+        type: Text of its Arrow type when it was fitted.
+        values: Group and replacement, by the group's name; all other rows take the column's ``Fill``.
+        learned: How they came about, for people.
+    """
+
+    column: str
+    type: str
+    values: tuple[tuple[str, float], ...]
+    learned: str
+
+    def known(self) -> Any:
+        """Return the groups as an Arrow large_string array."""
+        return names_array([group for group, _ in self.values])
+
+    def table(self, otherwise: float) -> Floats:
+        """Return the replacement of each group, and twice that of other rows."""
+        return np.array([value for _, value in self.values] + [otherwise, otherwise])
+
+    def entry(self) -> dict[str, Any]:
+        """Return what plan.json says of it."""
+        return asdict(self) | {"values": [list(pair) for pair in self.values]}
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> GroupFill:
+        """Return the replacements that plan.json describes."""
+        values = tuple((group, float(value)) for group, value in entry["values"])
+        return cls(**{**entry, "values": values})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carry:
+    """The column whose number stands where another one's is missing.
+
+    Attributes:
+        column: Its name.
+        rows: Rows of the train split that took its number.
+        both_missing: Rows where it was missing as well; they take the column's ``Fill``.
+    """
+
+    column: str
+    rows: int
+    both_missing: int
+
+
+def numeric_fill(
+    state: NumericState, rule: NumericFeatures, *, carried: NumericState | None = None
+) -> Fill:
+    """Return what replaces a missing number: by_group and carry_over have this as the last resort.
+
+    Args:
+        state: Of the column.
+        rule: Of the spec.
+        carried: With carry_over, the column after another one filled it.
 
     Raises:
         DataError: Nothing can be learned: every row is missing, or there is no exact mode; or
             the rule refuses missing cells and there are some.
     """
-    present = state.rows - state.missing
-    if rule.impute == "refuse":
-        return _fill(rule, state, None, _refused(state, rule))
-    if rule.impute == "constant" and rule.fill_value is not None:
+    how, learn = _how(rule), carried or state
+    if how == "refuse":
+        return _fill(rule, state, None, _refused(learn, rule))
+    if how == "constant" and rule.fill_value is not None:
         return _fill(rule, state, float(rule.fill_value), "given in the spec")
-    if not state.moments.count:
-        raise _nothing_to_learn(state, rule.impute, "set impute: constant and fill_value")
-    of = f"{present:,} values"
-    if rule.impute == "mean":
-        return _fill(rule, state, state.moments.mean, f"mean of {of}")
-    if rule.impute == "median":
-        error = state.sketch.relative_error
+    if not learn.moments.count:
+        raise _nothing_to_learn(learn, rule.impute, "set impute: constant and fill_value")
+    of = f"{learn.rows - learn.missing:,} values"
+    if how == "mean":
+        return _fill(rule, state, learn.moments.mean, f"mean of {of}")
+    if how == "median":
+        error = learn.sketch.relative_error
         within = f", within a relative 2^{int(math.log2(error))}" if error else ""
-        return _fill(rule, state, state.quantile(0.5), f"median of {of}{within}")
+        return _fill(rule, state, learn.quantile(0.5), f"median of {of}{within}")
     if not state.distinct_is_exact:
         raise DataError(
             f"column {state.name!r}: impute is 'most_frequent', and the train split has about "
@@ -67,6 +136,43 @@ def numeric_fill(state: NumericState, rule: NumericFeatures) -> Fill:
     at = int(np.argmax(state.sketch.counts))
     share = f"{int(state.sketch.counts[at]):,} of {of}"
     return _fill(rule, state, float(state.sketch.keys[at]), f"most frequent: {share}")
+
+
+def _how(rule: NumericFeatures) -> str:
+    """Return the rule for cells that neither a group nor another column fills."""
+    if rule.impute == "by_group":
+        return rule.group_statistic
+    return rule.fallback if rule.impute == "carry_over" else rule.impute
+
+
+def group_fill(
+    state: GroupState, rule: NumericFeatures, *, otherwise: float
+) -> tuple[GroupFill, Floats, Ints]:
+    """Return the replacements by group; and all replacements (k,) of train rows and their rows (k,).
+
+    Args:
+        state: Of the column and the one it is grouped by.
+        rule: Of the spec.
+        otherwise: The column's replacement in rows of no group, or of a small one. The last of the
+            returned replacements is this; its rows are those of the groups here alone.
+    """
+    values = state.medians() if rule.group_statistic == "median" else state.means()
+    large = state.counts >= rule.min_group_rows
+    kept = np.flatnonzero(large)
+    names = taken(state.groups, kept).to_pylist()
+    pairs = tuple(zip(names, values[kept].tolist(), strict=True))
+    learned = f"{rule.group_statistic} of each of {len(kept):,} groups"
+    if rule.group_statistic == "median" and state.relative_error:
+        learned += f", within a relative 2^{int(math.log2(state.relative_error))}"
+    if small := len(state.groups) - len(kept):
+        learned += f"; {small:,} groups have less than {rule.min_group_rows:,} values"
+    if not state.distinct_is_exact:
+        learned += f"; of more groups, all but one in {2**state.halvings:,} are left out"
+    fill = GroupFill(
+        column=rule.group_by or "", type=state.group_type, values=pairs, learned=learned
+    )
+    fills = np.append(values[kept], otherwise)
+    return fill, fills, np.append(state.holes[kept], state.holes[~large].sum())
 
 
 def categorical_fill(state: CategoryState, rule: CategoricalFeatures) -> Fill:

@@ -16,19 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock import joins, quarantine, sources, storage
+from penstock import joins, leaks, quarantine, sources, storage
 from penstock.curated import SPLITS, Curated, CuratedFile
 from penstock.errors import DataError, EmptyTableError, InputError
 from penstock.spark import map_tasks, named, sql_expression
 from penstock.spec import Spec
-from penstock.split import hash_column, split_column
+from penstock.split import SIDE, Placed, group_nulls, hash_column, placed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["Merged", "merge", "plan_merge"]
 
-ORDER, SPLIT = "__order", "split"
+ORDER, SPLIT = "__order", SIDE
 ORDER_SALT = "order"  # another salt than the split's: the order within a split is then free of it
 FILES_PER_TASK = 64
 
@@ -39,7 +39,8 @@ class Merged:
 
     Attributes:
         curated: The table.
-        record: Counts for the report: ``rows``, ``splits``, ``joins``, ``sources``, ``notes``.
+        record: Counts for the report: ``rows``, ``splits``, ``joins``, ``sources``, ``notes``, ``split``
+            (what decided), ``leaks`` (what the sides share) and ``warnings``.
     """
 
     curated: Curated
@@ -57,8 +58,9 @@ def merge(
     """Join the sources onto the base and write the curated table.
 
     Runs, for each source, the jobs of :func:`penstock.sources.read` and one to count; one per join
-    to check its key and two to count what meets; one to check the base's key; one to write and one
-    to read back what was written. Nothing is collected but counts.
+    to check its key and two to count what meets; one to check the base's key; those of
+    :func:`penstock.split.placed`; one to write, and two or three to read back what was written and to
+    look for leaks. Nothing is collected but counts.
 
     Args:
         session: Spark.
@@ -69,7 +71,8 @@ def merge(
 
     Raises:
         InputError: A file or column is missing, types do not meet, an expression does not fit.
-        DataError: A table is empty, a key repeats, too many rows are malformed.
+        DataError: A table is empty, a key repeats, too many rows are malformed, a row has no side, or a
+            side knows of another and split.on_leak is refuse.
     """
     tables = _read(session, spec, inputs)
     try:
@@ -85,21 +88,32 @@ def merge(
         with named(session, "count what meets"):
             met = joins.meet(spec, tables, checked, base_rows=base_rows)
         rows = finish(spec, joined(spec, tables))
+        sided = placed(rows, spec)
         with named(session, "join and write"):
-            curated = _write(session, spec, rows, target, base_rows=base_rows)
+            curated = _write(session, spec, sided, target, base_rows=base_rows)
+        written = session.read.parquet(target)
+        group_nulls(written, spec.split)
+        with named(session, "leaks"):
+            found = leaks.between_sides(written, spec)
+        warnings = leaks.told(found, spec.split)
+        curated.save()
     finally:
         for table in tables.values():
             table.release()
-    kept = sum(file.rows for file in curated.files)
+    kept, gap = sum(file.rows for file in curated.files), sided.record.get("gap_rows")
+    rows_ = {"base": base_rows, "curated": kept, "filtered": base_rows - kept - (gap or 0)}
     record = {
-        "rows": {"base": base_rows, "curated": kept, "filtered": base_rows - kept},
+        "rows": rows_ if gap is None else rows_ | {"gap": gap},
         "splits": {split: curated.rows(split) for split in SPLITS},
         "joins": met,
         "sources": [
             {"name": name, "files": table.files, "bytes": table.size_bytes, **counts[name]}
             for name, table in tables.items()
         ],
-        "notes": [note for table in tables.values() for note in table.notes],
+        "notes": [*(note for table in tables.values() for note in table.notes), *sided.notes],
+        "split": dict(sided.record),
+        "leaks": [finding.body() for finding in found],
+        "warnings": warnings,
     }
     return Merged(curated=curated, record=record)
 
@@ -142,7 +156,7 @@ def finish(spec: Spec, rows: DataFrame) -> DataFrame:
     """Return the rows derived, filtered and trimmed as the spec says. Lazy.
 
     Raises:
-        InputError: An expression does not parse or does not fit.
+        InputError: An expression does not parse or does not fit, or a column's name is taken.
         MissingColumnsError: The label, a key, a feature or a dropped column is not there.
     """
     for name, text in spec.merge.derive.items():
@@ -150,7 +164,9 @@ def finish(spec: Spec, rows: DataFrame) -> DataFrame:
     if spec.merge.where is not None:
         rows = rows.filter(sql_expression(rows, spec.merge.where, where="merge.where"))
     features = [column for group in spec.features for column in group.columns]
-    needed = [*spec.merge.key, *(spec.split.columns or ()), spec.label.column, *features]
+    split = [*(spec.split.columns or ()), *spec.split.watch]
+    split += [spec.split.column] if spec.split.column else []
+    needed = [*spec.merge.key, *split, spec.label.column, *features]
     joins.have("merge", rows, [*needed, *spec.merge.drop])
     dropped = [column for column in needed if column in spec.merge.drop]
     if dropped:
@@ -158,7 +174,13 @@ def finish(spec: Spec, rows: DataFrame) -> DataFrame:
             f"merge.drop names {dropped[0]!r}, which the key, the split, the label or a feature needs\n"
             "  take it out of merge.drop, or out of these"
         )
-    return rows.drop(*spec.merge.drop)
+    rows = rows.drop(*spec.merge.drop)
+    if clash := [name for name in (ORDER, SPLIT) if name in rows.columns]:
+        raise InputError(
+            f"merge: column {clash[0]!r} has a name that the curated table needs for itself\n"
+            "  rename it: derive a column of another name and drop this one"
+        )
+    return rows
 
 
 def plan_merge(
@@ -172,19 +194,13 @@ def plan_merge(
 
 
 def _write(
-    session: SparkSession, spec: Spec, rows: DataFrame, target: str, *, base_rows: int
+    session: SparkSession, spec: Spec, sided: Placed, target: str, *, base_rows: int
 ) -> Curated:
-    """Write the rows by split, in hash order, read them back, and write table.json last."""
-    clash = [name for name in (ORDER, SPLIT) if name in rows.columns]
-    if clash:
-        raise InputError(
-            f"merge: column {clash[0]!r} has a name that the curated table needs for itself\n"
-            "  rename it: derive a column of another name and drop this one"
-        )
-    columns, key = list(rows.columns), list(spec.merge.key)
-    placed = rows.withColumn(ORDER, hash_column(key, salt=ORDER_SALT)).withColumn(
-        SPLIT, split_column(list(spec.split.columns or key), spec.split)
-    )
+    """Write the rows by split, in hash order, and read them back; without table.json as yet."""
+    columns = [name for name in sided.rows.columns if name != SPLIT]
+    key = list(spec.merge.key)
+    rows = sided.rows.filter(f"{SPLIT} is not null")
+    placed = rows.withColumn(ORDER, hash_column(key, salt=ORDER_SALT))
     files = max(1, -(-base_rows // spec.merge.rows_per_file))
     # Placed by the hash alone: the partition of a row depends on no other row and on no machine.
     placed = placed.repartition(files, ORDER).sortWithinPartitions(
@@ -199,7 +215,6 @@ def _write(
         raise EmptyTableError(
             "curated", f"merge.where keeps none of {base_rows:,} rows: {spec.merge.where!r}"
         )
-    curated.save()
     return curated
 
 

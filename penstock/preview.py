@@ -66,8 +66,8 @@ def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
 
     split = split_column(list(spec.split.columns or spec.merge.key), spec.split)
     placed = rows.withColumn("split", split)
-    found = {row["split"]: row["count"] for row in placed.groupBy("split").count().collect()}
-    counts = {name: int(found.get(name, 0)) for name in SPLITS}
+    rows_of = {row["split"]: row["count"] for row in placed.groupBy("split").count().collect()}
+    counts = {name: int(rows_of.get(name, 0)) for name in SPLITS}
     columns = tuple((field.name, str(field.type)) for field in to_arrow_schema(rows.schema))
     unwritten = Curated(
         uri="(not written)",
@@ -80,8 +80,9 @@ def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
     )
     label = fit.check(unwritten, spec)
     used = {column for column, _ in planning.features(spec)} | {spec.label.column}
-    wanted = [state for state in fit.wanted_states(unwritten, spec, label) if state.name in used]
-    names = [state.name for state in wanted]
+    states = fit.wanted_states(unwritten, spec, label)
+    wanted = [state for state in states if state.inputs or state.name in used]
+    names = list(dict.fromkeys(name for state in wanted for name in state.reads))
 
     def collect(batches: Iterable[Any]) -> Iterator[Any]:
         import pyarrow as pa
@@ -92,12 +93,12 @@ def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
     from penstock.statistics import Statistics, merge
 
     train = placed.filter(placed["split"] == "train").select(*[f"`{name}`" for name in names])
-    states = train.mapInArrow(collect, "state string").collect()
-    if not states:
+    found = train.mapInArrow(collect, "state string").collect()
+    if not found:
         raise DataError(
             "merge keeps no row for the train split\n  check merge.where and the sources"
         )
-    statistics = merge([Statistics.from_json(row["state"]) for row in states]).trimmed()
+    statistics = merge([Statistics.from_json(row["state"]) for row in found]).trimmed()
     return counts, planning.build_plan(statistics, spec, fitted_on={"rows": counts["train"]})
 
 

@@ -34,10 +34,12 @@ __all__ = [
     "distinct",
     "integer_hashes",
     "merge_sketches",
+    "middles",
     "moments_of",
     "number_hashes",
     "sketch_of",
     "smallest",
+    "sortable",
     "text_hashes",
 ]
 
@@ -148,14 +150,20 @@ class Sketch:
         """Return the value that stands for each key: itself, or the middle of the bin."""
         if self.shift is None:
             return np.asarray(self.keys, np.float64)
-        bits = 52 - FRACTION_BITS + self.shift
-        first = self.keys << bits
-        ends = _doubles(first) / 2 + _doubles(first + ((1 << bits) - 1)) / 2
-        # The bin of zero holds the smallest subnormals too; nobody measures those.
-        return np.where(self.keys == 0, 0.0, ends)
+        return middles(self.keys, 52 - FRACTION_BITS + self.shift)
 
 
-def _sortable(values: Floats) -> Ints:
+def middles(keys: Ints, bits: int) -> Floats:
+    """Return the middle of each bin: of the doubles whose ``sortable`` >> ``bits`` is its key."""
+    if not bits:
+        return _doubles(keys)
+    first = keys << bits
+    ends = _doubles(first) / 2 + _doubles(first + ((1 << bits) - 1)) / 2
+    # The bin of zero holds the smallest subnormals too; nobody measures those.
+    return np.where(keys == 0, 0.0, ends)
+
+
+def sortable(values: Floats) -> Ints:
     """Return integers that sort as the doubles do; -0.0 must not occur."""
     bits = values.view(np.int64)
     return np.asarray(bits ^ ((bits >> 63) & np.int64(2**63 - 1)), np.int64)
@@ -239,7 +247,7 @@ def _coarsened(shift: int, keys: Ints, counts: Ints, hashes: Hashes) -> Sketch:
 
 
 def _bins(values: Floats, shift: int) -> Ints:
-    return np.asarray(_sortable(values) >> (52 - FRACTION_BITS + shift), np.int64)
+    return np.asarray(sortable(values) >> (52 - FRACTION_BITS + shift), np.int64)
 
 
 def sketch_of(values: Floats, *, binned: bool = False) -> Sketch:

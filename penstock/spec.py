@@ -7,42 +7,77 @@ keys. Units stand in the names.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from penstock.numericspec import (
+    BooleanFeatures,
+    DatetimeFeatures,
+    InteractionFeatures,
+    NumericFeatures,
+    SelectSpec,
+    VectorFeatures,
+)
+from penstock.specmodel import Column, Model, Presence
 
 __all__ = [
+    "BalanceSpec",
+    "BooleanFeatures",
     "CategoricalFeatures",
     "DatasetSpec",
+    "DatetimeFeatures",
     "EvaluateSpec",
     "FeatureGroup",
+    "InteractionFeatures",
     "Join",
     "LabelSpec",
     "MergeSpec",
     "NumericFeatures",
+    "Oversample",
+    "SelectSpec",
     "Source",
     "Spec",
     "SplitSpec",
     "Task",
+    "TextFeatures",
     "TrainSpec",
     "Type",
+    "VectorFeatures",
     "parse_gate",
 ]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$", max_length=48)]
 TableName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
-Column = Annotated[str, StringConstraints(min_length=1)]
 Sql = Annotated[str, StringConstraints(min_length=1)]
 Task = Literal["binary", "multiclass", "regression"]
 Type = Literal["string", "int", "bigint", "float", "double", "boolean", "date", "timestamp"]
+MOST_GRAMS = 16
+VOCABULARIES = ("one_hot", "ordinal", "frequency", "target")
+# field -> the encodings that look at it
+ENCODE_OPTIONS = {
+    "by": ("ordinal",),
+    "buckets": ("hash",),
+    "signed": ("hash",),
+    "smooth": ("target",),
+    "folds": ("target",),
+    "fold_by": ("target",),
+    "min_frequency": VOCABULARIES,
+    "max_categories": VOCABULARIES,
+    "rare": ("one_hot", "frequency"),
+    "unknown": VOCABULARIES,
+}
+# encoding -> field -> what it may be
+ENCODE_RULES = {
+    "one_hot": {"unknown": ("rare", "zeros", "refuse")},
+    "ordinal": {"unknown": ("rare", "own", "refuse")},
+    "frequency": {"unknown": ("rare", "zeros", "refuse")},
+    "target": {"unknown": ("rare", "own", "refuse")},
+}
 Gate = Annotated[str, StringConstraints(pattern=r"^(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?$")]
-
-
-class Model(BaseModel):
-    """Frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
 
 class Source(Model):
@@ -135,39 +170,105 @@ class LabelSpec(Model):
 
 
 class SplitSpec(Model):
-    """Row -> train | validation | test, by a hash: the same row always lands on the same side."""
+    """Row -> train | validation | test: the same row of the same table always lands on the same side."""
 
+    by: Literal["hash", "group", "time", "stratified"] = Field(
+        default="hash",
+        description="hash: of the key. group: rows that share columns stay together. time: train before "
+        "validation before test. stratified: the shares hold within each class of a column.",
+    )
     columns: tuple[Column, ...] | None = Field(
         default=None,
-        description="Hashed columns; unset: merge.key. Name a customer column to keep a customer on one side.",
+        description="hash: hashed columns; unset: merge.key. group: columns that name a group, such as a customer.",
     )
-    train: float = Field(default=0.8, gt=0, lt=1)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    test: float = Field(default=0.1, gt=0, lt=1)
-    salt: str = Field(default="", description="Change it for another split of the same rows.")
-
-
-class NumericFeatures(Model):
-    """Numbers, dates excluded. Booleans count as 0 and 1."""
-
-    kind: Literal["numeric"]
-    columns: tuple[Column, ...] = Field(min_length=1)
-    impute: Literal["median", "mean", "most_frequent", "constant", "refuse"] = Field(
-        default="median",
-        description="What replaces a null or NaN; learned from the train split alone.",
+    column: Column | None = Field(
+        default=None,
+        description="time: a date, timestamp or whole number. stratified: a column of classes; unset: the label.",
     )
-    fill_value: float | None = Field(default=None, description="For impute: constant.")
-    indicator: bool = Field(
-        default=True,
-        description="Add <column>__missing (0/1) where the train split has missing cells.",
+    train: float = Field(default=0.8, gt=0, lt=1, description="Share of the rows.")
+    validation: float = Field(default=0.1, gt=0, lt=1, description="Share of the rows.")
+    test: float = Field(default=0.1, gt=0, lt=1, description="Share of the rows.")
+    boundaries: tuple[str | int, ...] | None = Field(
+        default=None,
+        description="time: the first value of validation and the first of test, instead of shares; "
+        "times without a zone are UTC. Added rows then move no row.",
     )
-    scale: Literal["standard", "none"] = Field(
-        default="standard",
-        description="standard: (x - mean) / standard deviation, of the imputed train split.",
+    gap: str | int | None = Field(
+        default=None,
+        description="time: rows less than this before a boundary go to no side, as '7 days' or '12 hours'; "
+        "of a whole-number column, a number.",
+    )
+    nulls: Literal["refuse", "own"] = Field(
+        default="refuse",
+        description="group: a row with a null in its group columns is refused, or is a group of its own.",
+    )
+    salt: str = Field(
+        default="", description="Change it for another split of the same rows; not of time."
+    )
+    watch: tuple[Column, ...] = Field(
+        default=(),
+        description="Columns, such as a customer, whose values should not be on two sides: told when one is.",
+    )
+    on_leak: Literal["warn", "refuse"] = Field(
+        default="warn",
+        description="When a side knows of another, or one feature alone tells the label: say so, or fail.",
+    )
+    max_shared_rows: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="A leak: more than this share of validation and test equals earlier rows in all features.",
+    )
+    max_single_feature_auc: float = Field(
+        default=0.99,
+        gt=0.5,
+        le=1,
+        description="A leak: one feature alone ranks the labels with a larger AUC (classes). 1: none is.",
+    )
+    max_single_feature_r2: float = Field(
+        default=0.99,
+        gt=0,
+        le=1,
+        description="A leak: one feature alone explains a larger share of the label's variance (regression). 1: none is.",
     )
 
 
-class CategoricalFeatures(Model):
+def _class_name(value: Any) -> Any:
+    """Return a class as text: YAML reads the keys true and 1 as a boolean and a number."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+ClassName = Annotated[str, BeforeValidator(_class_name), Field(coerce_numbers_to_str=True)]
+
+
+class Oversample(Model):
+    """Rows of small classes of the train split are written more than once."""
+
+    to: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Repeat the rows of a class until it has about this share of the rows of the largest.",
+    )
+    times: dict[ClassName, float] = Field(
+        default_factory=dict,
+        description="Class -> how often its rows are written, at least 1; of a fraction, some rows once more.",
+    )
+
+
+class BalanceSpec(Model):
+    """What is done about classes of different sizes; for binary and multiclass tasks."""
+
+    class_weights: bool = Field(
+        default=False,
+        description="Weigh rows by rows / (classes x rows of the class), by the hyperparameter that each algorithm has for it.",
+    )
+    oversample: Oversample | None = Field(
+        default=None, description="Write rows of small classes more often, on the train split only."
+    )
+
+
+class CategoricalFeatures(Presence):
     """Texts, codes, booleans: any column whose values are names."""
 
     kind: Literal["categorical"]
@@ -180,7 +281,45 @@ class CategoricalFeatures(Model):
         default=False,
         description="Add <column>__missing (0/1) where the train split has missing cells.",
     )
-    encode: Literal["one_hot"] = "one_hot"
+    missing_values: tuple[str | int | float | bool, ...] = Field(
+        default=(), description="Values that mean: missing, as unknown or -999."
+    )
+    encode: Literal["one_hot", "ordinal", "frequency", "hash", "target"] = Field(
+        default="one_hot",
+        description=(
+            "one_hot: a column of 0/1 for each category. ordinal: its number. frequency: its share of "
+            "the train rows. hash: one of so many buckets. target: the mean label of its train rows, "
+            "smoothed; each train row is encoded without the labels of its own fold."
+        ),
+    )
+    by: Literal["frequency", "name"] = Field(
+        default="frequency",
+        description="For encode: ordinal. Number 0 is the most frequent category, or the first by name.",
+    )
+    buckets: int = Field(
+        default=256, ge=1, description="For encode: hash. XXH64 of the value, modulo this."
+    )
+    signed: bool = Field(
+        default=False,
+        description="For encode: hash. -1 for half of the values, so that collisions cancel out.",
+    )
+    smooth: Literal["auto"] | float = Field(
+        default="auto",
+        description=(
+            "For encode: target. How many rows of the overall mean are mixed into each category's; "
+            "auto: by the variances within the category and overall."
+        ),
+    )
+    folds: int = Field(
+        default=5,
+        ge=2,
+        le=64,
+        description="For encode: target. The train rows fall into so many folds, by a hash of the key.",
+    )
+    fold_by: tuple[Column, ...] | None = Field(
+        default=None,
+        description="For encode: target. Columns whose hash is the fold; unset: merge.key.",
+    )
     min_frequency: int | float = Field(
         default=1,
         gt=0,
@@ -193,15 +332,101 @@ class CategoricalFeatures(Model):
     )
     rare: Literal["group", "zeros"] = Field(
         default="group",
-        description="group: one column <column>=(rare) for all of them. zeros: none is set.",
+        description="group: all of them are one more category, (rare). zeros: none is set.",
     )
-    unknown: Literal["rare", "zeros", "refuse"] = Field(
+    unknown: Literal["rare", "zeros", "own", "refuse"] = Field(
         default="rare",
-        description="A value never seen in the train split: as rare categories are, all zeros, or an error.",
+        description=(
+            "A value never seen in the train split: as rare categories are, all zeros, something of its "
+            "own (ordinal: -1, target: the overall mean), or an error."
+        ),
     )
 
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield the fields that do not go with ``encode``, each with what is wrong."""
+        for field, encodings in ENCODE_OPTIONS.items():
+            if field in self.model_fields_set and self.encode not in encodings:
+                yield (
+                    field,
+                    f"is given, but encode is {self.encode}; it goes with {' or '.join(encodings)}",
+                )
+        for field, allowed in ENCODE_RULES.get(self.encode, {}).items():
+            if (found := getattr(self, field)) not in allowed and field in self.model_fields_set:
+                yield field, f"found {found!r}, expected {' or '.join(allowed)} with {self.encode}"
+        smooth = self.smooth
+        if not isinstance(smooth, str) and not 0 <= smooth < math.inf:
+            yield "smooth", f"found {smooth!r}, expected auto or a number from 0"
 
-FeatureGroup = Annotated[NumericFeatures | CategoricalFeatures, Field(discriminator="kind")]
+
+class TextFeatures(Presence):
+    """Free text: hashed n-grams of its words or characters. A missing text is an empty one."""
+
+    kind: Literal["text"]
+    columns: tuple[Column, ...] = Field(min_length=1)
+    indicator: bool = Field(
+        default=False,
+        description="Add <column>__missing (0/1) where the train split has missing cells.",
+    )
+    tokens: Literal["words", "characters"] = Field(
+        default="words",
+        description=(
+            "words: runs of letters, digits and underscores. characters: all of them, spaces included; "
+            "white space of two or more becomes one space."
+        ),
+    )
+    ngrams: tuple[int, int] = Field(
+        default=(1, 1),
+        description="Shortest and longest n-gram, as [1, 2] for single words and pairs of neighbours.",
+    )
+    shortest_word: int = Field(
+        default=2, ge=1, description="For tokens: words. Shorter words are left out."
+    )
+    lower_case: bool = True
+    buckets: int = Field(
+        default=1024,
+        ge=1,
+        le=2**24,
+        description="Columns made of a text: the XXH64 of an n-gram, modulo this, says which.",
+    )
+    signed: bool = Field(
+        default=False,
+        description="Count -1 for half of the n-grams, so that collisions cancel out. Not with tfidf.",
+    )
+    weight: Literal["counts", "binary", "tfidf"] = Field(
+        default="tfidf",
+        description=(
+            "counts: how often the text has an n-gram. binary: whether. tfidf: counts times the "
+            "logarithm of how rare the bucket is among the texts of the train split."
+        ),
+    )
+    norm: Literal["l2", "none"] = Field(
+        default="l2", description="l2: scale each text's vector to length 1."
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield the fields that do not go together, each with what is wrong."""
+        low, high = self.ngrams
+        if not 1 <= low <= high <= MOST_GRAMS:
+            yield (
+                "ngrams",
+                f"found {[low, high]}, expected 1 <= shortest <= longest <= {MOST_GRAMS}",
+            )
+        if self.signed and self.weight != "counts":
+            yield "signed", f"is true, but weight is {self.weight}; it goes with counts"
+        if "shortest_word" in self.model_fields_set and self.tokens != "words":
+            yield "shortest_word", f"is given, but tokens is {self.tokens}; it goes with words"
+
+
+FeatureGroup = Annotated[
+    NumericFeatures
+    | CategoricalFeatures
+    | TextFeatures
+    | BooleanFeatures
+    | DatetimeFeatures
+    | VectorFeatures
+    | InteractionFeatures,
+    Field(discriminator="kind"),
+]
 
 
 class DatasetSpec(Model):
@@ -212,6 +437,11 @@ class DatasetSpec(Model):
     )
     shard_bytes: int = Field(
         default=64 * 2**20, ge=2**10, description="Aim for shards of this size."
+    )
+    hosts: int = Field(
+        default=1,
+        ge=1,
+        description="Training instances that share train and validation (ShardedByS3Key): as many shards for each.",
     )
     max_width: int = Field(
         default=10_000,
@@ -266,7 +496,9 @@ class Spec(Model):
     sources: dict[TableName, Source] = Field(min_length=1)
     merge: MergeSpec
     split: SplitSpec = SplitSpec()
+    balance: BalanceSpec = BalanceSpec()
     features: tuple[FeatureGroup, ...] = Field(min_length=1)
+    select: SelectSpec = SelectSpec()
     dataset: DatasetSpec = DatasetSpec()
     train: tuple[TrainSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec = EvaluateSpec()

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from penstock import storage
+from penstock import balance, split, storage
 from penstock.containers.hyperparameters import HyperparametersError
 from penstock.errors import MissingFileError, SpecError, listed, nearest
 from penstock.evaluate import known_metrics
 from penstock.host.algorithms import check_hyperparameters, hyperparameter_text
-from penstock.spec import CategoricalFeatures, NumericFeatures, Spec
+from penstock.spec import CategoricalFeatures, NumericFeatures, Spec, TextFeatures
 
 __all__ = ["SpecFile", "load", "parse"]
 
@@ -190,7 +190,7 @@ def _worded(detail: Any, where: Location) -> str:
     if kind == "union_tag_invalid":
         return f"found kind {detail['ctx']['tag']!r}, expected {detail['ctx']['expected_tags']}"
     if kind == "union_tag_not_found":
-        return "kind is missing; expected 'numeric' or 'categorical'"
+        return "kind is missing; expected 'numeric', 'categorical' or 'text'"
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     shown = repr(found)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
@@ -236,9 +236,8 @@ def _dotted(where: Location) -> str:
 def _meaning(spec: Spec) -> Iterator[tuple[Location, str]]:
     """Yield what is wrong between fields that are each well-formed."""
     yield from _tables(spec)
-    total = spec.split.train + spec.split.validation + spec.split.test
-    if abs(total - 1) > 1e-9:
-        yield ("split",), f"train + validation + test is {total:g}, expected 1"
+    yield from split.problems(spec.split)
+    yield from balance.problems(spec)
     yield from _features(spec)
     classes = spec.label.classes
     if classes is not None and spec.task == "binary" and len(classes) != 2:
@@ -295,6 +294,9 @@ def _features(spec: Spec) -> Iterator[tuple[Location, str]]:
                 )
             )
             yield ("features", index), what
+        if isinstance(group, CategoricalFeatures | TextFeatures):
+            for name, problem in group.conflicts():
+                yield ("features", index, name), problem
         if isinstance(group, CategoricalFeatures) and not (
             isinstance(group.min_frequency, int) or group.min_frequency < 1
         ):

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock import sketch as sketches
-from penstock.cells import names_array, plain, present, taken, texts, without_codes
+from penstock.cells import first_numbers, names_array, plain, present, taken, texts, without_codes
 from penstock.errors import InputError
 from penstock.sketch import Floats, Hashes, Ints, Moments, Sketch, moments_of, smallest, text_hashes
 from penstock.wanted import ExtraState, Kind, Wanted

@@ -22,10 +22,12 @@ import pyarrow as pa
 
 from penstock.cells import names_array
 from penstock.errors import InputError
+from penstock.groups import GroupState
 from penstock.sketch import Floats, Moments, Sketch
 from penstock.states import (
     CategoryState,
     ColumnState,
+    ExtraState,
     NumericState,
     OtherState,
     Wanted,
@@ -46,6 +48,8 @@ STATES: Mapping[str, type[ColumnState]] = {
     "categorical": CategoryState,
     "other": OtherState,
 }
+
+EXTRA: Mapping[str, type[ExtraState]] = {"grouped": GroupState}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -268,8 +272,10 @@ class Collector:
         self._rows = 0
         self._states: dict[str, list[ColumnState]] = {w.name: [_empty(w)] for w in self._wanted}
         self._names = ([] if label is None else [label]) + [
-            w.name for w in self._wanted if w.kind == "numeric" and w.name != label
+            w.name for w in self._wanted if w.kind == "numeric" and w.name != label and not w.inputs
         ]
+        first = 0 if label is None else 1
+        self._at = {name: first + at for at, name in enumerate(self._names[first:])}
         self._comoments = CoMoments.of(self._names, np.empty((len(self._names), 0)))
 
     def add(self, batch: Any, label: Floats | None = None) -> None:
@@ -286,10 +292,15 @@ class Collector:
         for wanted in self._wanted:
             states = self._states[wanted.name]
             binned = any(not state.distinct_is_exact for state in (states[0], states[-1]))
-            state, values = state_of(wanted, batch.column(wanted.name), label, binned=binned)
-            states.append(state)
-            if values is not None and wanted.name != self._label:
-                pairs[self._names.index(wanted.name)] = _moderate(state, values)
+            arrays = [batch.column(name) for name in wanted.reads]
+            if wanted.kind in EXTRA:
+                states.append(EXTRA[wanted.kind].of(wanted, arrays, label))
+                values = None
+            else:
+                state, values = state_of(wanted, arrays, label, binned=binned)
+                states.append(state)
+            if values is not None and wanted.name in self._at:
+                pairs[self._at[wanted.name]] = _moderate(state, values)
             if sum(state.entries for state in states[1:]) > PENDING_ENTRIES:
                 states[:] = [merge_states(states).trimmed()]
         self._comoments = self._comoments.merge(CoMoments.of(self._names, pairs))
@@ -312,10 +323,14 @@ def _moderate(state: ColumnState, values: Floats) -> Floats:
 
 
 def _empty(wanted: Wanted) -> ColumnState:
+    if wanted.kind in EXTRA:
+        return EXTRA[wanted.kind].of(wanted, (), None)
     if wanted.kind == "categorical":
         return CategoryState(name=wanted.name, type=wanted.type, cap=wanted.cap)
-    empty = NumericState if wanted.kind == "numeric" else OtherState
-    return empty(name=wanted.name, type=wanted.type)
+    if wanted.kind == "numeric":
+        logs = Moments() if wanted.logs else None
+        return NumericState(name=wanted.name, type=wanted.type, logs=logs)
+    return OtherState(name=wanted.name, type=wanted.type)
 
 
 def _fields(state: Any) -> dict[str, Any]:
@@ -324,9 +339,14 @@ def _fields(state: Any) -> dict[str, Any]:
 
 def _plain_state(state: ColumnState) -> dict[str, Any]:
     """Return a state as JSON holds it: bin numbers as differences, NaN as null."""
+    if isinstance(state, ExtraState):
+        kind = next(kind for kind, made in EXTRA.items() if isinstance(state, made))
+        return {"kind": kind} | state.plain()
     kind = next(kind for kind, made in STATES.items() if isinstance(state, made))
     body: dict[str, Any] = {"kind": kind}
     for name, value in _fields(state).items():
+        if name == "logs" and value is None:
+            continue
         if isinstance(value, Moments):
             body[name] = [value.count, *map(_finite, (value.mean, value.m2))]
         elif isinstance(value, Sketch):
@@ -351,6 +371,8 @@ def _finite(value: float) -> float | None:
 def _state(body: Mapping[str, Any]) -> ColumnState:
     """Return the state that ``_plain_state`` took apart."""
     values = {name: value for name, value in body.items() if name != "kind"}
+    if body["kind"] in EXTRA:
+        return EXTRA[body["kind"]].from_plain(values)
     if body["kind"] != "numeric" and values["hashes"] is not None:
         values["hashes"] = np.array(values["hashes"], np.uint64)
     if body["kind"] == "categorical":
@@ -369,9 +391,10 @@ def _state(body: Mapping[str, Any]) -> ColumnState:
         counts=np.array(values["sketch"]["counts"], np.int64),
         hashes=np.array(values["sketch"]["hashes"], np.uint64),
     )
-    count, mean, m2 = values["moments"]
-    mean, m2 = (math.inf if moment is None else moment for moment in (mean, m2))
-    values["moments"] = Moments(count=count, mean=mean, m2=m2)
+    for name in {"moments", "logs"} & set(values):
+        count, mean, m2 = values[name]
+        mean, m2 = (math.inf if moment is None else moment for moment in (mean, m2))
+        values[name] = Moments(count=count, mean=mean, m2=m2)
     for name in ("minimum", "maximum"):
         values[name] = math.nan if values[name] is None else values[name]
     return NumericState(**values)

@@ -26,6 +26,7 @@ class Wanted:
         missing_values: Codes that count as missing cells.
         logs: Numeric only: whether the moments of log(1 + x) are wanted as well.
         compared: Whether the column is compared with others, to find columns that are equal.
+        options: What an ``ExtraState`` needs to know besides.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Wanted:
     missing_values: tuple[str | int | float | bool, ...] = ()
     logs: bool = False
     compared: bool = False
+    options: Any = None
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from strategies import categorical, numeric, spec
 
 from penstock import convert, dataset, fit, recordio
 from penstock.curated import SPLITS, Curated, CuratedFile
-from penstock.errors import DataError, EmptyTableError, MissingColumnsError
+from penstock.errors import DataError, EmptyTableError, InputError, MissingColumnsError
 
 COLUMNS = (("id", "string"), ("y", "int32"), ("n", "double"), ("c", "string"))
 SIZES = {"train": [50_000, 20_000], "validation": [3000], "test": [1, 1]}
@@ -129,6 +129,25 @@ def test_shards_follow_the_size_of_the_rows_only(spark, curated, plan, made, tmp
     assert [shard.rows for shard in datasets["train"].shards] == [23_333, 23_333, 23_334]
     assert [len(datasets[split].shards) for split in SPLITS] == [3, 1, 1]
     assert len(found["train"].shards) == -(-70_000 * plan.row_bytes // 500_000)
+
+
+def test_hosts_share_train_and_validation_equally(spark, curated, plan, made, tmp_path):
+    _, datasets = made
+    shared = spec(*GROUPS, dataset={"hosts": 2})
+
+    found = convert.convert(spark, curated, plan, shared, str(tmp_path))
+
+    assert [len(datasets[split].shards) for split in SPLITS] == [3, 1, 1]
+    assert [len(found[split].shards) for split in SPLITS] == [4, 2, 1]
+    assert {shard.rows for shard in found["train"].shards} == {17_500}
+
+
+def test_a_split_with_fewer_rows_than_hosts_is_refused(spark, curated, plan, tmp_path):
+    with pytest.raises(InputError) as caught:
+        convert.convert(spark, curated, plan, spec(*GROUPS, dataset={"hosts": 3001}), str(tmp_path))
+
+    assert str(caught.value) == "3000 rows cannot feed 3001 hosts, expected at least one for each"
+    assert tree(tmp_path) == {}
 
 
 def test_two_runs_in_different_folders_write_the_same_bytes(spark, made, tmp_path):

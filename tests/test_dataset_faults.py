@@ -258,6 +258,22 @@ def test_a_twin_that_ends_just_before_the_manifest_is_swept_after_it(prefix, qui
     assert sorted(content(prefix)) == [shard.name for shard in quiet[0]]
 
 
+def test_when_the_manifest_appears_the_orphans_are_gone(prefix, monkeypatch):
+    shards = write(prefix)
+    dataset.write_shard(prefix, 1, 4, batches(1))
+    create, seen = storage.create, []
+
+    def looking(uri, body):
+        if uri.endswith(".manifest"):
+            seen.extend(sorted(content(prefix)))
+        return create(uri, body)
+
+    monkeypatch.setattr(storage, "create", looking)
+    commit(prefix, shards)
+
+    assert seen == [shard.name for shard in shards]
+
+
 def test_a_writer_whose_name_is_another_s_now_does_not_touch_it(prefix):
     taken = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import subprocess
 import sys
@@ -340,6 +341,7 @@ def test_a_service_that_is_busy_for_ever_is_told_in_bounded_time(s3, s3_faults):
         f"'{s3}/x': PutObject was answered with 503 SlowDown, 2 times: On purpose\n"
         "  run it again later"
     )
+    assert copy.copy(error).retryable  # as when it travels from a Spark task to the driver
 
 
 def test_a_missing_object_is_named(s3):
@@ -368,7 +370,7 @@ def test_what_policies_forbid_is_told(s3, s3_faults):
 
     assert not error.retryable
     assert str(error) == (
-        f"'{s3}/x': HeadObject was answered with 403 403: Forbidden\n"
+        f"'{s3}/x': HeadObject was answered with 403: Forbidden\n"
         "  check the credentials in the environment and the policies of bucket and key"
     )
 
@@ -400,7 +402,7 @@ def test_settings_that_cannot_be_are_told(s3, monkeypatch, name, value, problem)
     error = caught(storage.exists, f"{s3}/x")
 
     assert str(error) == (
-        f"'s3': client was not sent: {problem}\n"
+        f"AWS s3 cannot be asked: {problem}\n"
         "  check the AWS settings and credentials in the environment"
     )
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.spark
 ROWS = 4 * 3000
 # Eight shards of 1,500 rows, two of them in each task, or one of each partition.
 OPTIONS = {
-    "parquet": {"how": "parquet", "shard_bytes": 160_000},
+    "parquet": {"how": "parquet", "shard_bytes": 126_000},
     "frame": {"how": "frame"},
     "keyed": {"how": "frame", "shards": 8, "key": ["c0"]},
 }

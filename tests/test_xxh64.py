@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xxhash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.xxh64 import hash_slices, hash_texts
@@ -18,6 +18,7 @@ TEXTS = st.one_of(
 
 
 @given(st.lists(TEXTS, max_size=20), st.integers(0, 2**64 - 1))
+@settings(deadline=None)
 def test_every_text_hashes_as_the_xxhash_package_hashes_it(texts, seed):
     found = hash_texts(pa.array(texts, pa.large_string()), seed=seed)
 
@@ -39,9 +40,9 @@ def test_a_part_of_an_array_and_bytes_of_all_lengths_hash_alike():
 
 @pytest.mark.parametrize(
     ("text", "seed", "golden"),
-    [("", 0, 0xEF46DB3751D8E999), ("a", 0, 0xD24EC4F1A98C6E5B), ("naïve", 42, None)],
+    [("", 0, 0xEF46DB3751D8E999), ("a", 0, 0xD24EC4F1A98C6E5B), ("naïve", 42, 6911616141519224023)],
 )
 def test_golden_hashes(text, seed, golden):
-    golden = xxhash.xxh64_intdigest(text.encode(), seed=seed) if golden is None else golden
+    found = hash_texts(pa.array([text], pa.large_string()), seed=seed)
 
-    assert hash_texts(pa.array([text], pa.large_string()), seed=seed).tolist() == [golden]
+    assert found.tolist() == [golden]

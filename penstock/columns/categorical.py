@@ -1,4 +1,4 @@
-"""Names: imputed, and one output for each frequent category."""
+"""Names: imputed, and encoded in one of the ways of ``penstock.columns.encoding``."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from penstock.cells import family, names_array
-from penstock.columns.base import (
-    ColumnKind,
-    Positions,
-    Slot,
-    indicator_width,
-    not_for,
-    refused,
-)
-from penstock.encode import OneHot, Where, check_type, least_rows, lookup, needs_all, one_hot
+from penstock.cells import Code, family, names_array, without_codes
+from penstock.columns.base import ColumnKind, Slot, indicator_width, not_for, refused
+from penstock.columns.encoding import Encoding, Frequency, OneHot, Ordinal, VocabularyEncoding
+from penstock.columns.hashing import Hashed
+from penstock.columns.target import SUFFIX, TargetEncoding, target_encoding
+from penstock.encode import Where, check_type
 from penstock.errors import DataError, PenstockError, SchemaMismatchError
 from penstock.impute import Fill, categorical_fill
-from penstock.sketch import Floats
+from penstock.labelmoments import Folds, Target
+from penstock.sketch import Floats, Ints
 from penstock.spec import CategoricalFeatures
 from penstock.states import CategoryState, Wanted
 from penstock.statistics import Statistics
+from penstock.targetstate import TargetState
+from penstock.vocabulary import least_rows, needs_all, vocabulary_of
 
 __all__ = ["KIND", "CategoricalColumn"]
 
 COUNTED = 131_072
 """Values counted exactly: past max_width, so that a refusal can say how many there are."""
+FEW = 4096
+"""Values counted of a hashed column, for the report."""
+
+ENCODINGS: Mapping[str, type[Encoding]] = {
+    encoding.rule: encoding for encoding in (OneHot, Ordinal, Frequency, Hashed, TargetEncoding)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +46,14 @@ class CategoricalColumn:
         type: Text of the Arrow type it was fitted on.
         fill: What replaces a missing cell.
         encoding: What becomes of a name.
+        missing_values: Values that stand for a missing cell.
     """
 
     name: str
     type: str
     fill: Fill
-    encoding: OneHot
+    encoding: Encoding
+    missing_values: tuple[Code, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -58,26 +65,25 @@ class CategoricalColumn:
         """Source columns that it reads."""
         return (self.name,)
 
+    @property
+    def folds(self) -> Folds | None:
+        """How train rows fall into folds, if they are encoded in another way than others."""
+        return self.encoding.folds
+
     def names(self) -> tuple[str, ...]:
         """Return the names of its output columns, in order."""
-        categories = tuple(f"{self.name}={value}" for value, _ in self.encoding.categories)
-        rare = (f"{self.name}=(rare)",) if self.encoding.group else ()
-        return categories + rare + ((f"{self.name}__missing",) if self.fill.indicator else ())
+        values = tuple(f"{self.name}{suffix}" for suffix in self.encoding.suffixes())
+        return values + ((f"{self.name}__missing",) if self.fill.indicator else ())
 
-    @cached_property
-    def _known(self) -> Any:
-        return self.encoding.known()
+    def words(self, at: int) -> str:
+        """Return in words what its output ``at`` holds."""
+        return "1 where it is missing, else 0" if at == self.encoding.width else self.encoding.words(at)
 
     @cached_property
     def _fill_code(self) -> int:
-        fill = names_array([] if self.fill.value is None else [str(self.fill.value)])
-        return int(lookup(fill, self._known)[0]) if len(fill) else len(self._known)
-
-    @cached_property
-    def _places(self) -> Positions:
-        # Code -1, missing, takes the last entry: wherever the replacement stands.
-        places = self.encoding.places()
-        return np.append(places, places[self._fill_code])
+        # Without a replacement, missing cells are refused before their code is looked at.
+        fill = "" if self.fill.value is None else str(self.fill.value)
+        return int(self.encoding.codes(names_array([fill]))[0])
 
     def slots(self, arrays: Sequence[Any], where: Where, first: int) -> list[Slot]:
         """Return its outputs for a batch.
@@ -86,78 +92,72 @@ class CategoricalColumn:
             SchemaMismatchError: The type does not fit.
             DataError: A value is unknown, or missing, against the rule.
         """
+        return self.training_slots(arrays, where, first, None)
+
+    def training_slots(
+        self, arrays: Sequence[Any], where: Where, first: int, folds: Ints | None
+    ) -> list[Slot]:
+        """Return its outputs for train rows, whose folds (n,) are given; see ``slots``."""
         (array,) = arrays
         check_type(where, self.name, array, self.type, numeric=False)
-        codes = lookup(array, self._known)
+        codes = self.encoding.codes(without_codes(array, self.missing_values))
         if self.fill.value is None and (missing := codes < 0).any():
             raise refused(where, self.name, missing)
-        if self.encoding.unknown == "refuse":
-            self._check_known(array, codes, where)
-        places = self._places[codes]
-        slots: list[Slot] = [(np.where(places < 0, places, places + np.int32(first)), None)]
+        if isinstance(self.encoding, VocabularyEncoding):
+            self._check_known(self.encoding, array, codes, where)
+        slots = self.encoding.slots(codes, self._fill_code, first, folds)
         if self.fill.indicator:
             slots.append((first + self.encoding.width, (codes < 0).astype(np.float32)))
         return slots
 
-    def _check_known(self, array: Any, codes: Positions, where: Where) -> None:
-        unknown = len(self._known)
+    def _check_known(
+        self, encoding: VocabularyEncoding, array: Any, codes: Any, where: Where
+    ) -> None:
+        if encoding.vocabulary.unknown != "refuse":
+            return
+        unknown = len(encoding.known)
         wrong = codes == unknown
         if self._fill_code == unknown:
             wrong |= codes < 0
         if wrong.any():
             at, row = where.first(wrong)
-            shown = [value for value, _ in self.encoding.categories[:5]]
+            shown = [value for value, _ in encoding.vocabulary.categories[:5]]
             more = unknown - len(shown)
+            other = "rare or zeros" if encoding.rule in ("one_hot", "frequency") else "rare or own"
             raise DataError(
                 f"table {where.table!r}, column {self.name!r}: row {row} is {array[at].as_py()!r}, "
                 f"expected a value of the train split, as unknown is 'refuse': "
                 f"{', '.join(map(repr, shown))}{f' and {more:,} more' if more > 0 else ''}\n"
-                "  mend the value, or set unknown: rare or zeros on the column and fit again"
+                f"  mend the value, or set unknown: {other} on the column and fit again"
             )
 
     def entry(self) -> dict[str, Any]:
         """Return what plan.json says of it."""
-        one_hot = self.encoding
-        return {
-            "type": self.type,
-            "missing": asdict(self.fill),
-            "one_hot": {
-                "unknown": one_hot.unknown,
-                "rare": {
-                    "values": one_hot.rare_values,
-                    "rows": one_hot.rare_rows,
-                    "group": one_hot.group,
-                    "names": list(one_hot.rare_names),
-                },
-                "undercount": one_hot.undercount,
-                "categories": [list(pair) for pair in one_hot.categories],
-            },
-        }
+        body: dict[str, Any] = {"type": self.type, "missing": asdict(self.fill)}
+        if self.missing_values:
+            body["missing_values"] = list(self.missing_values)
+        return body | {self.encoding.rule: self.encoding.body()}
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> CategoricalColumn:
         """Return the column that plan.json describes."""
-        body = entry["one_hot"]
-        encoding = OneHot(
-            categories=tuple((value, count) for value, count in body["categories"]),
-            rare_values=body["rare"]["values"],
-            rare_rows=body["rare"]["rows"],
-            rare_names=tuple(body["rare"]["names"]),
-            group=body["rare"]["group"],
-            unknown=body["unknown"],
-            undercount=body["undercount"],
-        )
+        rule = next(rule for rule in ENCODINGS if rule in entry)
         return cls(
-            name=entry["name"], type=entry["type"], fill=Fill(**entry["missing"]), encoding=encoding
+            name=entry["name"],
+            type=entry["type"],
+            fill=Fill(**entry["missing"]),
+            encoding=ENCODINGS[rule].of(entry[rule]),
+            missing_values=tuple(entry.get("missing_values", ())),
         )
 
     def filled(self, statistics: Statistics) -> Floats:
         """Return for each output the share of train rows in which it is not zero."""
-        rows = max(statistics.columns[self.name].rows, 1)
-        counts = [count for _, count in self.encoding.categories]
-        rare = [self.encoding.rare_rows] if self.encoding.group else []
+        state = statistics.columns[self.name]
+        if not isinstance(state, CategoryState):
+            raise not_for(state, self.kind)
+        fill = None if self.fill.value is None else str(self.fill.value)
         indicator = [self.fill.missing_share] if self.fill.indicator else []
-        return np.array([count / rows for count in counts + rare] + indicator)
+        return np.concatenate((self.encoding.shares(state, fill), indicator))
 
 
 def fit(name: str, rule: CategoricalFeatures, statistics: Statistics) -> CategoricalColumn:
@@ -170,14 +170,52 @@ def fit(name: str, rule: CategoricalFeatures, statistics: Statistics) -> Categor
     if not isinstance(state, CategoryState):
         raise not_for(state, rule.kind)
     fill = categorical_fill(state, rule)
+    return CategoricalColumn(
+        name=state.name,
+        type=state.type,
+        fill=fill,
+        encoding=_encoding(state, rule, fill, statistics),
+        missing_values=rule.missing_values,
+    )
+
+
+def _encoding(
+    state: CategoryState, rule: CategoricalFeatures, fill: Fill, statistics: Statistics
+) -> Encoding:
+    if rule.encode == "hash":
+        return Hashed(buckets=rule.buckets, signed=rule.signed)
     value = None if fill.value is None else str(fill.value)
-    encoding = one_hot(state, rule, fill=value)
-    return CategoricalColumn(name=state.name, type=state.type, fill=fill, encoding=encoding)
+    vocabulary = vocabulary_of(state, rule, fill=value)
+    if rule.encode == "one_hot":
+        return OneHot(vocabulary=vocabulary)
+    if rule.encode == "ordinal":
+        return Ordinal.fitted(vocabulary, rule.by)
+    if rule.encode == "frequency":
+        return Frequency.fitted(vocabulary, state.rows)
+    labels = statistics.columns[state.name + SUFFIX]
+    if not isinstance(labels, TargetState):
+        raise not_for(labels, "target encoded")
+    return target_encoding(labels, vocabulary, fill=value, smooth=rule.smooth)
 
 
-def wanted(name: str, kind: str, _rule: CategoricalFeatures) -> list[Wanted]:
-    """Return what to collect of a column."""
-    return [Wanted(name=name, type=kind, kind="categorical", cap=COUNTED)]
+def wanted(name: str, kind: str, rule: CategoricalFeatures) -> list[Wanted]:
+    """Return what to collect of a column; the keys of its folds are completed by the fit stage."""
+    codes, cap = rule.missing_values, FEW if rule.encode == "hash" else COUNTED
+    found = [Wanted(name=name, type=kind, kind="categorical", cap=cap, missing_values=codes)]
+    if rule.encode == "target":
+        folds = Folds(columns=rule.fold_by or (), count=rule.folds)
+        found.append(
+            Wanted(
+                name=name + SUFFIX,
+                type=kind,
+                kind="target",
+                cap=cap,
+                inputs=(name, *folds.columns),
+                missing_values=codes,
+                options=Target(folds=folds),
+            )
+        )
+    return found
 
 
 def problems(name: str, kind: str, _rule: CategoricalFeatures) -> Iterator[PenstockError]:
@@ -192,7 +230,13 @@ def width(name: str, rule: CategoricalFeatures, statistics: Statistics) -> int:
     """Return how many outputs a column will have, about."""
     state = statistics.columns[name]
     indicator = indicator_width(rule, state)
-    if not isinstance(state, CategoryState):
+    if rule.encode == "hash":
+        return rule.buckets + indicator
+    if rule.encode == "target":
+        labels = statistics.columns[name + SUFFIX]
+        by_class = isinstance(labels, TargetState) and labels.moments.target.by_class
+        return (labels.moments.sums.shape[2] if by_class else 1) + indicator
+    if not isinstance(state, CategoryState) or rule.encode != "one_hot":
         return 1 + indicator
     if needs_all(state, rule):
         return state.distinct + indicator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from penstock.errors import InputError, listed
+from penstock.errors import DataError, InputError, listed
 from penstock.recordio.blobs import Blobs
 from penstock.recordio.framing import Frames, Parts, check_parts, find_frames, join_parts
 from penstock.recordio.message import NAME, TEXTS
@@ -133,6 +133,17 @@ def decode_frames(
     """
     if not frames.starts.size:
         return Records(features=np.empty((0, 0), np.float32), labels=None)
+    step = _block_rows(frames)
+    if frames.starts.size > step and not keep:
+        found = _in_blocks(data, frames, source=source, first_row=first_row, step=step)
+        if found is not None:
+            return found
+    return _at_once(data, frames, source=source, first_row=first_row, keep=keep)
+
+
+def _at_once(
+    data: Bytes, frames: Frames, *, source: str, first_row: int, keep: Collection[str] = ()
+) -> Records:
     table = Table(data, frames, source=source, first_row=first_row)
     _check_names(table)
     texts = {name: table.texts(field) for field, name in TEXTS.items() if name in keep}
@@ -143,6 +154,68 @@ def decode_frames(
         uids=texts.get("uid"),
         metadata=texts.get("metadata"),
     )
+
+
+_BLOCK_BYTES = 1 << 20
+"""Of sparse records at a time: what is made of them on the way stays in the processor's cache."""
+_FEW = 64
+
+
+def _block_rows(frames: Frames) -> int:
+    return max(_FEW, _BLOCK_BYTES * frames.starts.size // max(int(frames.lengths.sum()), 1))
+
+
+def _in_blocks(
+    data: Bytes, frames: Frames, *, source: str, first_row: int, step: int
+) -> Records | None:
+    """Return sparse rows, decoded block by block; None if they are dense, differ, or are refused.
+
+    The long arrays are as large as they can at most be; what is not written to costs no memory.
+    """
+    from scipy.sparse import csr_array
+
+    def block(first: int, last: int) -> Records | None:
+        try:
+            return _at_once(
+                data, frames.between(first, last), source=source, first_row=first_row + first
+            )
+        except DataError:
+            return None  # decoded at once, the message has the right record to compare with
+
+    rows = frames.starts.size
+    form = block(0, _FEW)
+    if form is None or isinstance(form.features, np.ndarray):
+        return None
+    dtype, width = form.features.dtype, form.width
+    most = int(frames.lengths.sum()) // 2  # a value and its key have two bytes at least
+    if max(most, width) > np.iinfo(np.int32).max:
+        return None
+    values, keys = np.empty(most, dtype), np.empty(most, np.int32)
+    indptr = np.zeros(rows + 1, np.int32)
+    labels = (
+        None if form.labels is None else np.empty((rows, *form.labels.shape[1:]), form.labels.dtype)
+    )
+    at = 0
+    for first in range(0, rows, step):
+        part = block(first, min(rows, first + step))
+        if part is None or _form(part) != _form(form):
+            return None
+        matrix: Any = part.features
+        end, stop = at + matrix.indices.size, first + len(part)
+        values[at:end], keys[at:end] = matrix.data, matrix.indices
+        indptr[first + 1 : stop + 1] = matrix.indptr[1:] + np.int32(at)
+        if labels is not None and part.labels is not None:
+            labels[first:stop] = part.labels
+        at = end
+    features = csr_array((values[:at], keys[:at], indptr), shape=(rows, width))
+    return Records(features=features, labels=labels)
+
+
+def _form(records: Records) -> tuple[Any, ...]:
+    """Return what must be alike in all blocks."""
+    labels = records.labels
+    labelled = None if labels is None else (labels.dtype, labels.shape[1:])
+    return records.layout, records.width, records.features.dtype, labelled
 
 
 def _check_names(table: Table) -> None:

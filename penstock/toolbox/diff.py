@@ -208,12 +208,12 @@ def _first(left: Batch, right: Batch, at: int, row: int, tolerance: float, a: st
     if left.labels is not None and right.labels is not None:
         x, y = left.labels[at], right.labels[at]
         if _unequal(x, y, tolerance):
-            return f"different: {where}, label: {x} in {a}, {y} in {b}"
+            return f"different: {where}, label: {x!s} in {a}, {y!s} in {b}"
     _, columns, xs, ys = _merged(left.features[[at]], right.features[[at]])
     place = int(np.flatnonzero(_unequal(xs, ys, tolerance))[0])
     names = left if left.names is not None else right
     name = cell_name(names, int(columns[place]))
-    return f"different: {where}, {name}: {xs[place]} in {a}, {ys[place]} in {b}"
+    return f"different: {where}, {name}: {xs[place]!s} in {a}, {ys[place]!s} in {b}"
 
 
 def diff_payloads(a: Source, b: Source, *, parts: Parts) -> Difference:

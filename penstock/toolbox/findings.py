@@ -89,7 +89,9 @@ class BadRecordsError(DataError):
             least = "at least " if problem.at_least else ""
             again = f" (and {least}{more:,} more {'record' if more == 1 else 'records'})"
             again = again if more else ""
-            lines.append(f"  {problem.file}{record}, byte {problem.byte:,}: {problem.text}{again}")
+            text, *remedies = problem.text.split("\n")
+            lines.append(f"  {problem.file}{record}, byte {problem.byte:,}: {text}{again}")
+            lines += [f"  {remedy}" for remedy in remedies]
         return "\n".join(lines)
 
     def body(self) -> dict[str, Any]:

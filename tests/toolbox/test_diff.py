@@ -38,10 +38,10 @@ def test_files_of_a_folder_are_read_one_after_another(said, rows, pair):
 
 
 def test_the_first_difference_has_row_column_and_both_values(said, rows, pair):
-    rows("c.rec", [[1, 0, 2.5], [0, 0.125, 0], [-1, 4, 7]], LABELS)
+    rows("c.rec", [[1, 0, 2.5], [0, 0.1, 0], [-1, 4, 7]], LABELS)
     rows("d.rec", FEATURES, [0, 1, 2])
 
-    expected = "different: row 1, column 1: 0.0 in {}, 0.125 in c.rec\n"
+    expected = "different: row 1, column 1: 0.0 in {}, 0.1 in c.rec\n"
     assert said("diff", "a.rec", "c.rec") == (1, expected.format("a.rec"))
     assert said("diff", "b.rec", "c.rec") == (1, expected.format("b.rec"))
     assert said("diff", "b.rec", "c.rec", "--count") == (

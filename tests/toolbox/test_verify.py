@@ -192,6 +192,12 @@ def test_no_reader_takes_parts(said, here):
     write(here, frame(whole[:8], flag=1) + frame(whole[8:], flag=3))
 
     assert said("verify", "x.rec", "--parts", "join")[0] == 0
+    assert said("verify", "x.rec") == (
+        3,
+        "error: x.rec: 1 kind of problem\n"
+        "  x.rec, byte 0: part flag is 1, expected 0: the record is cut into parts\n"
+        "    say --parts join if ml-io wrote it, --parts dmlc if dmlc or MXNet did\n",
+    )
     assert said("verify", "x.rec", "--parts", "join", "--for", "kmeans") == (
         3,
         "error: x.rec: 1 kind of problem for kmeans\n"

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install lake demo test test-fast lint format lock clean
+.PHONY: help install lake demo test test-fast bench lint format lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -40,6 +40,9 @@ test: $(READY) ## All tests that run on one machine
 test-fast: $(READY) ## The tests that need no Java
 	@$(BIN)/python -m pytest -m "not spark"
 
+bench: $(READY) ## Our way and the peers', checked and timed: bench/RESULTS.md
+	@$(BIN)/python bench/run.py $(BENCH)
+
 lint: $(READY) ## Format, rules, types, import directions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -53,4 +56,4 @@ lock:       ## Compile requirements.in to requirements.lock (needs uv on the PAT
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in -o requirements.lock
 
 clean:      ## Remove what runs have made; raw/ and .venv stay
-	rm -rf curated datasets models plans quarantine reports runs
+	rm -rf curated datasets models plans quarantine reports runs bench/.data

@@ -19,6 +19,7 @@ from penstock.sketch import Floats, Ints
 __all__ = [
     "Code",
     "Family",
+    "code_texts",
     "coded",
     "family",
     "first_numbers",
@@ -130,6 +131,16 @@ def coded(values: Floats, codes: Sequence[Code]) -> npt.NDArray[np.bool_]:
     return np.isin(values, np.array([float(code) for code in codes], np.float64))
 
 
+def code_texts(codes: Sequence[Code]) -> list[str]:
+    """Return the texts of codes, as ``texts`` makes those of cells that equal them.
+
+    >>> code_texts([True, -999, 2.0, 0.5, "n/a"])
+    ['true', '-999', '2', '0.5', 'n/a']
+    """
+    words = [str(code).lower() if isinstance(code, bool) else code for code in codes]
+    return [str(int(w)) if isinstance(w, float) and w.is_integer() else str(w) for w in words]
+
+
 def without_codes(array: Any, codes: Sequence[Code]) -> Any:
     """Return an Arrow array of names (n,) with null where a cell is one of ``codes``.
 
@@ -139,10 +150,7 @@ def without_codes(array: Any, codes: Sequence[Code]) -> Any:
     """
     if not codes or pa.types.is_null(array.type):
         return array
-    words = [str(code).lower() if isinstance(code, bool) else code for code in codes]
-    known = names_array(
-        [str(int(w)) if isinstance(w, float) and w.is_integer() else str(w) for w in words]
-    )
+    known = names_array(code_texts(codes))
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     names = encoded.dictionary
     found = pc.is_in(texts(names), value_set=known)

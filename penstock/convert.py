@@ -97,7 +97,7 @@ def convert(
 
 
 def _check(curated: Curated, plan: FeaturePlan) -> None:
-    needed = (*plan.input_columns, plan.label.column)
+    needed = dict.fromkeys((*plan.input_columns, plan.label.column, *plan.fold_columns))
     names = curated.names()
     if missing := tuple(name for name in needed if name not in names):
         raise MissingColumnsError("curated", missing, names)
@@ -138,9 +138,12 @@ def _plan(text: str) -> FeaturePlan:
 
 
 def _encoded(part: Part, plan: FeaturePlan, batch_rows: int) -> Iterator[tuple[Any, Any]]:
-    columns = [*plan.input_columns, plan.label.column]
+    train = part.split == "train"
+    keys = plan.fold_columns if train else ()
+    columns = list(dict.fromkeys((*plan.input_columns, plan.label.column, *keys)))
     row = part.rows.start
     for batch in part.rows.batches(columns, batch_rows=batch_rows):
         where = Where(table=f"curated/split={part.split}", first_row=row)
-        yield plan.encode(batch, where=where), plan.labels(batch, where=where)
+        features = plan.encode(batch, training=train, where=where)
+        yield features, plan.labels(batch, where=where)
         row += batch.num_rows

@@ -17,6 +17,7 @@ from penstock import storage
 from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
 from penstock.columns import KINDS
+from penstock.columns.target import completed
 from penstock.curated import Curated, RowRange, row_ranges
 from penstock.encode import LabelRule
 from penstock.errors import (
@@ -183,7 +184,8 @@ def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted
             use: Kind = "numeric" if label.numeric else "categorical"
             wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))
         elif name in rules:
-            wanted += KINDS[rules[name].kind].wanted(name, kind, rules[name])
+            asked = KINDS[rules[name].kind].wanted(name, kind, rules[name])
+            wanted += [completed(each, key=curated.key, label=label) for each in asked]
         else:
             use = BY_FAMILY.get(family(kind), "other")
             wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))
@@ -199,8 +201,8 @@ def collect(batches: Iterable[Any], wanted: Sequence[Wanted], label: LabelRule) 
     number = label.task != "multiclass"
     collector = Collector(wanted, label=label.column if number else None)
     for batch in batches:
-        values = label.values(batch.column(label.column))[0] if number else None
-        collector.add(batch, values)
+        values = label.values(batch.column(label.column))[0]
+        collector.add(batch, values if number else None, target=values)
     return collector.finish()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,17 +14,32 @@ from penstock.errors import DataError
 from penstock.groups import GroupState
 from penstock.sketch import EXACT_VALUES, Floats, Ints, Moments
 from penstock.spec import CategoricalFeatures, NumericFeatures
-from penstock.states import CategoryState, NumericState
+from penstock.states import CategoryState, ColumnState, NumericState
 
 __all__ = [
     "Carry",
     "Fill",
     "GroupFill",
     "categorical_fill",
+    "fill_of",
     "group_fill",
     "imputed_moments",
+    "nothing_to_learn",
     "numeric_fill",
+    "refuse_missing",
 ]
+
+
+class ImputeRule(Protocol):
+    """What all rules with imputation have."""
+
+    @property
+    def impute(self) -> str:
+        """As the spec names it."""
+
+    @property
+    def indicator(self) -> bool:
+        """Whether an indicator is wanted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,18 +129,19 @@ def numeric_fill(
     """
     how, learn = _how(rule), carried or state
     if how == "refuse":
-        return _fill(rule, state, None, _refused(learn, rule))
+        option = "fallback" if rule.impute == "carry_over" else "impute"
+        return fill_of(rule, state, None, refuse_missing(learn, option=option))
     if how == "constant" and rule.fill_value is not None:
-        return _fill(rule, state, float(rule.fill_value), "given in the spec")
+        return fill_of(rule, state, float(rule.fill_value), "given in the spec")
     if not learn.moments.count:
-        raise _nothing_to_learn(learn, rule.impute, "set impute: constant and fill_value")
+        raise nothing_to_learn(learn, rule.impute, "set impute: constant and fill_value")
     of = f"{learn.rows - learn.missing:,} values"
     if how == "mean":
-        return _fill(rule, state, learn.moments.mean, f"mean of {of}")
+        return fill_of(rule, state, learn.moments.mean, f"mean of {of}")
     if how == "median":
         error = learn.sketch.relative_error
         within = f", within a relative 2^{int(math.log2(error))}" if error else ""
-        return _fill(rule, state, learn.quantile(0.5), f"median of {of}{within}")
+        return fill_of(rule, state, learn.quantile(0.5), f"median of {of}{within}")
     if not state.distinct_is_exact:
         raise DataError(
             f"column {state.name!r}: impute is 'most_frequent', and the train split has about "
@@ -135,7 +151,7 @@ def numeric_fill(
     # argmax gives the first of equals: the smallest value.
     at = int(np.argmax(state.sketch.counts))
     share = f"{int(state.sketch.counts[at]):,} of {of}"
-    return _fill(rule, state, float(state.sketch.keys[at]), f"most frequent: {share}")
+    return fill_of(rule, state, float(state.sketch.keys[at]), f"most frequent: {share}")
 
 
 def _how(rule: NumericFeatures) -> str:
@@ -183,16 +199,16 @@ def categorical_fill(state: CategoryState, rule: CategoricalFeatures) -> Fill:
             missing cells and there are some.
     """
     if rule.impute == "refuse":
-        return _fill(rule, state, None, _refused(state, rule))
+        return fill_of(rule, state, None, refuse_missing(state))
     if rule.impute == "constant":
-        return _fill(rule, state, rule.fill_value, "given in the spec")
+        return fill_of(rule, state, rule.fill_value, "given in the spec")
     if not state.entries:
-        raise _nothing_to_learn(state, rule.impute, "set impute: constant")
+        raise nothing_to_learn(state, rule.impute, "set impute: constant")
     # argmax gives the first of equals: the first by name.
     at = int(np.argmax(state.counts))
     bound = "" if state.distinct_is_exact else "at least "
     share = f"{bound}{int(state.counts[at]):,} of {state.rows - state.missing:,} values"
-    return _fill(rule, state, str(state.values[at]), f"most frequent: {share}")
+    return fill_of(rule, state, str(state.values[at]), f"most frequent: {share}")
 
 
 def imputed_moments(moments: Moments, missing_rows: int, value: float) -> Moments:
@@ -204,12 +220,8 @@ def imputed_moments(moments: Moments, missing_rows: int, value: float) -> Moment
     return moments.merge(Moments(count=missing_rows, mean=value, m2=0.0))
 
 
-def _fill(
-    rule: NumericFeatures | CategoricalFeatures,
-    state: NumericState | CategoryState,
-    value: float | str | None,
-    learned: str,
-) -> Fill:
+def fill_of(rule: ImputeRule, state: ColumnState, value: float | str | None, learned: str) -> Fill:
+    """Return ``value`` as the replacement, with how much was missing."""
     return Fill(
         rule=rule.impute,
         value=value,
@@ -220,20 +232,27 @@ def _fill(
     )
 
 
-def _refused(
-    state: NumericState | CategoryState, rule: NumericFeatures | CategoricalFeatures
-) -> str:
-    """Return what to say of a column without missing cells; raise if it has some."""
+def refuse_missing(state: ColumnState, *, option: str = "impute") -> str:
+    """Return what to say of a column without missing cells.
+
+    Args:
+        state: Of the column.
+        option: Which of its options is ``refuse``.
+
+    Raises:
+        DataError: Some are missing.
+    """
     if state.missing:
         raise DataError(
             f"column {state.name!r}: {state.missing:,} of {state.rows:,} rows of the train split are "
-            "missing, expected none, as impute is 'refuse'\n"
-            "  choose another impute rule for it, or filter those rows in merge.where"
+            f"missing, expected none, as {option} is 'refuse'\n"
+            f"  choose another {option} rule for it, or filter those rows in merge.where"
         )
     return "no cell of the train split is missing"
 
 
-def _nothing_to_learn(state: NumericState | CategoryState, impute: str, remedy: str) -> DataError:
+def nothing_to_learn(state: ColumnState, impute: str, remedy: str) -> DataError:
+    """Return the error that no row of a column has a value to learn from."""
     found = (
         "infinite or missing" if isinstance(state, NumericState) and state.infinities else "missing"
     )

@@ -16,7 +16,9 @@ What each kind of column does is in ``penstock.columns``. Both layouts are made 
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,16 +29,40 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.columns import KINDS, PlanColumn, Slot
+from penstock.columns.base import OutOfFold, Worded
 from penstock.columns.layouts import dense_matrix, sparse_matrix
 from penstock.encode import LabelRule, Where
-from penstock.errors import InputError, MissingColumnsError
+from penstock.errors import InputError, MissingColumnsError, listed
+from penstock.labelmoments import Folds
+from penstock.sketch import Ints
 from penstock.spec import Task
 
-__all__ = ["FeaturePlan"]
+__all__ = ["FeaturePlan", "Output"]
 
 SCHEMA_VERSION = 1
 
 Float32s = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """Where an output column comes from.
+
+    Attributes:
+        index: Its position.
+        name: Its name.
+        column: The source column, or the feature that several of them make.
+        inputs: All source columns that it is made from.
+        kind: As the spec names it.
+        words: What it holds, for people.
+    """
+
+    index: int
+    name: str
+    column: str
+    inputs: tuple[str, ...]
+    kind: str
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +111,24 @@ class FeaturePlan:
         """Columns that a batch must have to be encoded; the label is not among them."""
         return tuple(dict.fromkeys(name for column in self.columns for name in column.inputs))
 
+    @cached_property
+    def fold_columns(self) -> tuple[str, ...]:
+        """Key columns that a batch of train rows must have besides, to be encoded as such."""
+        rules = (c.folds for c in self.columns if isinstance(c, OutOfFold) and c.folds)
+        return tuple(dict.fromkeys(name for rule in rules for name in rule.columns))
+
     @property
     def row_bytes(self) -> float:
         """Predicted mean bytes of one RecordIO record in the plan's layout."""
         return self.dense_row_bytes if self.layout == "dense" else self.sparse_row_bytes
 
-    def encode(self, batch: Any, *, where: Where | None = None) -> Any:
+    def encode(self, batch: Any, *, training: bool = False, where: Where | None = None) -> Any:
         """Return the features of a pyarrow RecordBatch; other columns of it are not looked at.
 
         Args:
             batch: Has ``input_columns``, in any order, of types like those fitted.
+            training: Whether these are the rows that the plan was fitted on: target encodings are
+                then made from the other folds' rows. Such a batch has ``fold_columns`` as well.
             where: What errors call the rows.
 
         Returns:
@@ -106,7 +140,7 @@ class FeaturePlan:
             SchemaMismatchError: A column has another type than was fitted.
             DataError: A value is infinite, or missing or unknown against its column's rule.
         """
-        slots = self._slots(batch, where or Where())
+        slots = self._slots(batch, where or Where(), training=training)
         laid_out = dense_matrix if self.layout == "dense" else sparse_matrix
         return laid_out(slots, batch.num_rows, self.width)
 
@@ -122,16 +156,69 @@ class FeaturePlan:
         _check_columns(batch, (self.label.column,), where)
         return self.label.labels(batch.column(self.label.column), where)
 
-    def _slots(self, batch: Any, where: Where) -> list[Slot]:
+    def _slots(self, batch: Any, where: Where, *, training: bool) -> list[Slot]:
         """Return all slots of a batch, in ascending order of position."""
         _check_columns(batch, self.input_columns, where)
+        if training:
+            _check_keys(batch, self.fold_columns, where)
         slots: list[Slot] = []
-        first = 0
-        for column in self.columns:
+        folds: dict[Folds, Ints] = {}
+        for column, first in zip(self.columns, self._firsts, strict=False):
             arrays = [batch.column(name) for name in column.inputs]
-            slots += column.slots(arrays, where, first)
-            first += len(column.names())
+            rule = column.folds if training and isinstance(column, OutOfFold) else None
+            if rule is None or not isinstance(column, OutOfFold):
+                slots += column.slots(arrays, where, first)
+                continue
+            if rule not in folds:
+                folds[rule] = rule.of([batch.column(name) for name in rule.columns])
+            slots += column.training_slots(arrays, where, first, folds[rule])
         return slots
+
+    @cached_property
+    def _firsts(self) -> tuple[int, ...]:
+        """Position of each column's first output, and the width."""
+        return (0, *itertools.accumulate(len(column.names()) for column in self.columns))
+
+    def positions(self, column: str) -> range:
+        """Return the positions of the outputs of a source column, or of a feature of several.
+
+        Raises:
+            InputError: The plan has no such column.
+        """
+        for each, first, end in zip(self.columns, self._firsts, self._firsts[1:], strict=False):
+            if each.name == column:
+                return range(first, end)
+        raise InputError(
+            f"plan: it has no column {column!r}, expected one of "
+            f"{listed([each.name for each in self.columns])}\n  name a column that it encodes"
+        )
+
+    def explain(self, index: int) -> Output:
+        """Return where the output column ``index`` comes from, and what it holds.
+
+        Raises:
+            InputError: The plan has no such output.
+        """
+        if not 0 <= index < self.width:
+            raise InputError(
+                f"plan: it has no output {index:,}, expected 0 to {self.width - 1:,}\n"
+                "  look it up in names"
+            )
+        at = bisect.bisect_right(self._firsts, index) - 1
+        column, first = self.columns[at], self._firsts[at]
+        words = column.words(index - first) if isinstance(column, Worded) else self.names[index]
+        return Output(
+            index=index,
+            name=self.names[index],
+            column=column.name,
+            inputs=column.inputs,
+            kind=column.kind,
+            words=words,
+        )
+
+    def source_of(self, index: int) -> str:
+        """Return the source column of the output column ``index``; see ``explain``."""
+        return self.explain(index).column
 
     @cached_property
     def sha256(self) -> str:
@@ -205,6 +292,16 @@ def _check_columns(batch: Any, columns: Sequence[str], where: Where) -> None:
     names = set(batch.schema.names)
     if missing := tuple(name for name in columns if name not in names):
         raise MissingColumnsError(where.table, missing, tuple(batch.schema.names))
+
+
+def _check_keys(batch: Any, columns: Sequence[str], where: Where) -> None:
+    names = batch.schema.names
+    if missing := [name for name in columns if name not in names]:
+        raise InputError(
+            f"table {where.table!r} lacks {listed(missing)}, expected the key columns, which say the "
+            "fold of a train row\n"
+            "  add them, or leave training=True away for rows that the plan was not fitted on"
+        )
 
 
 def _laid_out(value: Any, indent: str = "") -> str:

@@ -76,12 +76,16 @@ def _written(
     digest = hashlib.sha256()
     span: tuple[float, float] | None = None
     form: tuple[bool, int, bool] | None = None
+    encoder: recordio.DenseEncoder | None = None
     for features, labels in batches:
         form = _same_form(form, features, labels, f"{uri}: row {rows}")
-        encode = (
-            recordio.encode_dense if isinstance(features, np.ndarray) else recordio.encode_sparse
-        )
-        encoded = encode(features, labels, allow_nonfinite=allow_nonfinite)
+        if not isinstance(features, np.ndarray):
+            encoded = recordio.encode_sparse(features, labels, allow_nonfinite=allow_nonfinite)
+        else:
+            encoder = encoder or recordio.DenseEncoder(
+                features.shape[1], labelled=labels is not None, allow_nonfinite=allow_nonfinite
+            )
+            encoded = encoder.encode(features, labels)
         output.write(encoded)
         digest.update(encoded)
         rows += features.shape[0]

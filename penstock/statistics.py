@@ -34,6 +34,7 @@ from penstock.states import (
     merge_states,
     state_of,
 )
+from penstock.targetstate import TargetState
 
 __all__ = ["CoMoments", "Collector", "Statistics", "merge"]
 
@@ -49,7 +50,10 @@ STATES: Mapping[str, type[ColumnState]] = {
     "other": OtherState,
 }
 
-EXTRA: Mapping[str, type[ExtraState]] = {"grouped": GroupState}
+EXTRA: Mapping[str, type[ExtraState]] = {
+    "grouped": GroupState,
+    "target": TargetState,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -278,12 +282,13 @@ class Collector:
         self._at = {name: first + at for at, name in enumerate(self._names[first:])}
         self._comoments = CoMoments.of(self._names, np.empty((len(self._names), 0)))
 
-    def add(self, batch: Any, label: Floats | None = None) -> None:
+    def add(self, batch: Any, label: Floats | None = None, *, target: Floats | None = None) -> None:
         """Add a pyarrow RecordBatch.
 
         Args:
             batch: Has every wanted column, of its declared type.
             label: Float64 (rows,), NaN where it is missing; needed if the collector has a label.
+            target: The same, or class numbers of more than two classes; for target encoding.
         """
         self._rows += batch.num_rows
         pairs = np.empty((len(self._names), batch.num_rows))
@@ -294,7 +299,8 @@ class Collector:
             binned = any(not state.distinct_is_exact for state in (states[0], states[-1]))
             arrays = [batch.column(name) for name in wanted.reads]
             if wanted.kind in EXTRA:
-                states.append(EXTRA[wanted.kind].of(wanted, arrays, label))
+                learned = target if wanted.kind == "target" else label
+                states.append(EXTRA[wanted.kind].of(wanted, arrays, learned))
                 values = None
             else:
                 state, values = state_of(wanted, arrays, label, binned=binned)

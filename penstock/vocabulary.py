@@ -88,7 +88,9 @@ class Vocabulary:
         )
 
 
-def vocabulary_of(state: CategoryState, rule: CategoricalFeatures, *, fill: str | None) -> Vocabulary:
+def vocabulary_of(
+    state: CategoryState, rule: CategoricalFeatures, *, fill: str | None
+) -> Vocabulary:
     """Return the vocabulary of a column whose missing cells became ``fill``.
 
     Frequent are the values with at least ``min_frequency`` train rows, and of them at most

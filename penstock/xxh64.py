@@ -50,9 +50,7 @@ def text_buffers(values: Any) -> tuple[npt.NDArray[np.uint8], Ints]:
     return np.frombuffer(data or b"", np.uint8), starts
 
 
-def hash_slices(
-    data: npt.NDArray[np.uint8], starts: Ints, lengths: Ints, *, seed: int
-) -> Hashes:
+def hash_slices(data: npt.NDArray[np.uint8], starts: Ints, lengths: Ints, *, seed: int) -> Hashes:
     """Return XXH64 of each slice of ``data``: (n,).
 
     Steps are as many as the longest slice needs; each works on all slices that are long enough.

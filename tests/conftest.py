@@ -10,7 +10,13 @@ import faultproxy
 import pytest
 import s3server
 
+from hypothesis import settings
+
 from penstock import spark as penstock_spark
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("penstock", deadline=None)
+settings.load_profile("penstock")
 
 
 @pytest.fixture(scope="session")

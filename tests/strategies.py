@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from penstock.columns import KINDS
+from penstock.columns.target import completed
 from penstock.encode import LabelRule
 from penstock.planning import build_plan, features, spec_classes
 from penstock.spec import Spec
@@ -63,10 +65,15 @@ def batch(**arrays: Any) -> Any:
 
 def wanted(rows: Any, of: Spec) -> list[Wanted]:
     """What the fit stage would collect of these columns."""
-    kinds = {name: rule.kind for name, rule in features(of)}
     schema = {field.name: str(field.type) for field in rows.schema}
-    kinds[of.label.column] = "numeric" if label_rule(rows, of).numeric else "categorical"
-    return [Wanted(name=name, type=schema[name], kind=kind) for name, kind in kinds.items()]
+    label = label_rule(rows, of)
+    kind = "numeric" if label.numeric else "categorical"
+    found = [
+        completed(each, key=of.merge.key, label=label)
+        for name, rule in features(of)
+        for each in KINDS[rule.kind].wanted(name, schema[name], rule)
+    ]
+    return [*found, Wanted(name=label.column, type=label.type, kind=kind)]
 
 
 def label_rule(rows: Any, of: Spec) -> LabelRule:
@@ -80,7 +87,8 @@ def statistics(*batches: Any, of: Spec) -> Statistics:
     rule = label_rule(batches[0], of)
     collector = Collector(wanted(batches[0], of), label=rule.column)
     for rows in batches:
-        collector.add(rows, rule.values(rows.column(rule.column))[0])
+        values = rule.values(rows.column(rule.column))[0]
+        collector.add(rows, values, target=values)
     return collector.finish()
 
 

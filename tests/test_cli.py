@@ -36,6 +36,7 @@ VERBS = (
     "plan",
     "schema",
     "dataset",
+    "recordio",
 )
 
 

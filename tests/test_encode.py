@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from strategies import categorical
 
-from penstock.encode import LabelRule, Scaling, Where, check_type, lookup, one_hot, standard_scaling
+from penstock.encode import LabelRule, Scaling, Where, check_type, lookup, standard_scaling
 from penstock.errors import DataError, SchemaMismatchError
 from penstock.sketch import moments_of
 from penstock.spec import CategoricalFeatures
 from penstock.states import CategoryState, Wanted
 from penstock.statistics import Collector
+from penstock.vocabulary import vocabulary_of
 
 CELLS = st.lists(st.sampled_from(["a", "b", "c", "ä", "", "dd"]), min_size=1, max_size=40)
 
@@ -29,7 +30,7 @@ def vocabulary(cells, fill="(missing)", cap=1000, **options):
     rule = CategoricalFeatures.model_validate(categorical("x", **options))
     state = collector.finish().columns["x"]
     assert isinstance(state, CategoryState)
-    return one_hot(state, rule, fill=fill)
+    return vocabulary_of(state, rule, fill=fill)
 
 
 def encoded(made, cells):

@@ -462,6 +462,23 @@ def test_the_endpoint_of_s3_goes_before_the_general_one(s3, s3_endpoint, monkeyp
         assert stream.read() == b"here"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "place"),
+    [
+        ("http://minio.lake:9000", "http://minio.lake:9000/lake/x?"),
+        (None, "https://lake.s3.amazonaws.com/x?"),
+    ],
+)
+def test_a_stand_in_for_s3_is_asked_by_path(s3, monkeypatch, endpoint, place):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+
+    url = aws.client("s3").generate_presigned_url("get_object", {"Bucket": "lake", "Key": "x"})
+
+    assert url.startswith(place)
+
+
 def test_s3_itself_has_no_endpoint_of_ours(monkeypatch, s3):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.encode import Where
 from penstock.errors import DataError, InputError, PenstockError
-from penstock.sketch import Floats
+from penstock.labelmoments import Folds
+from penstock.sketch import Floats, Ints
 from penstock.states import ColumnState, Wanted
 from penstock.statistics import Statistics
 
@@ -19,9 +20,11 @@ __all__ = [
     "Block",
     "ColumnKind",
     "Float32s",
+    "OutOfFold",
     "PlanColumn",
     "Positions",
     "Slot",
+    "Worded",
     "indicator_width",
     "not_for",
     "refused",
@@ -89,6 +92,35 @@ class PlanColumn(Protocol):
 
     def filled(self, statistics: Statistics) -> Floats:
         """Return for each output the share of train rows in which it is not zero."""
+
+
+@runtime_checkable
+class OutOfFold(Protocol):
+    """A column that may encode train rows in another way than others, by their fold."""
+
+    @property
+    def folds(self) -> Folds | None:
+        """How train rows fall into folds; None: it encodes all rows alike."""
+
+    def training_slots(
+        self, arrays: Sequence[Any], where: Where, first: int, folds: Ints | None
+    ) -> list[Slot]:
+        """Return its outputs for train rows; as ``PlanColumn.slots`` if ``folds`` is None.
+
+        Args:
+            arrays: See ``PlanColumn.slots``, as for all but the last.
+            where: What errors call the rows.
+            first: Position of its first output.
+            folds: Fold of each row, int64 (rows,).
+        """
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """A column that says in words what each of its outputs holds."""
+
+    def words(self, at: int) -> str:
+        """Return what its output ``at`` (0 is its first) holds, as ``share of the train rows``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,7 +77,11 @@ class CategoricalColumn:
 
     def words(self, at: int) -> str:
         """Return in words what its output ``at`` holds."""
-        return "1 where it is missing, else 0" if at == self.encoding.width else self.encoding.words(at)
+        return (
+            "1 where it is missing, else 0"
+            if at == self.encoding.width
+            else self.encoding.words(at)
+        )
 
     @cached_property
     def _fill_code(self) -> int:

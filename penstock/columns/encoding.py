@@ -109,7 +109,9 @@ class VocabularyEncoding(Encoding):
         """Return the train rows of each place, and last of those that have none."""
         rows = [count for _, count in self.vocabulary.categories]
         rare = self.vocabulary.rare_rows
-        return np.array(rows + ([rare, 0] if self.vocabulary.group else [rare])) / max(state.rows, 1)
+        return np.array(rows + ([rare, 0] if self.vocabulary.group else [rare])) / max(
+            state.rows, 1
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +251,7 @@ class Frequency(TableEncoding):
         """Return the encoding of a vocabulary of ``rows`` train rows."""
         counts = [count for _, count in vocabulary.categories]
         counts += [vocabulary.rare_rows] * vocabulary.group
-        return cls(
-            vocabulary=vocabulary, values=(*(count / max(rows, 1) for count in counts), 0.0)
-        )
+        return cls(vocabulary=vocabulary, values=(*(count / max(rows, 1) for count in counts), 0.0))
 
     def words(self, at: int) -> str:
         """Return in words what output ``at`` holds."""

@@ -1,7 +1,7 @@
 """Names by hash: no vocabulary, no state, any value at any time.
 
-    bucket = XXH64(UTF-8 bytes of the value's text, seed 0) modulo the number of buckets
-    sign   = -1 where the hash is 2^63 or more, if the column is signed
+bucket = XXH64(UTF-8 bytes of the value's text, seed 0) modulo the number of buckets
+sign   = -1 where the hash is 2^63 or more, if the column is signed
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ SEED = 0
 
 def buckets_of(hashes: Hashes, buckets: int) -> tuple[Ints, Ints]:
     """Return the bucket of each hash, and 1 where its sign is negative, else 0: int64 (n,)."""
-    return (hashes % np.uint64(buckets)).astype(np.int64), (hashes >> np.uint64(63)).astype(np.int64)
+    return (hashes % np.uint64(buckets)).astype(np.int64), (hashes >> np.uint64(63)).astype(
+        np.int64
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

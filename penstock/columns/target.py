@@ -10,7 +10,7 @@ regression and a binary task have one output, a multiclass task one for each cla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -18,14 +18,19 @@ import numpy as np
 
 from penstock.columns.base import Slot
 from penstock.columns.encoding import VocabularyEncoding
+from penstock.encode import LabelRule
 from penstock.errors import DataError
-from penstock.labelmoments import MAX_CLASSES, FoldMoments, Folds
+from penstock.labelmoments import MAX_CLASSES, FoldMoments, Folds, Target
 from penstock.sketch import Floats, Ints
 from penstock.states import CategoryState
 from penstock.targetstate import BESIDES, TargetState
 from penstock.vocabulary import Vocabulary
+from penstock.wanted import Wanted
 
-__all__ = ["TargetEncoding", "smoothed", "target_encoding"]
+__all__ = ["SUFFIX", "TargetEncoding", "completed", "smoothed", "target_encoding"]
+
+SUFFIX = " (labels)"
+"""Ends the name of the state beside that of the column's names."""
 
 Rows = tuple[tuple[float, ...], ...]
 
@@ -149,10 +154,6 @@ def target_encoding(
     )
 
 
-SUFFIX = " (labels)"
-"""Ends the name of the state beside that of the column's names."""
-
-
 def _places(labels: TargetState, vocabulary: Vocabulary, fill: str | None) -> Ints:
     """Return the place of each group of the state; that of rare values for all others."""
     names = {value: place for place, (value, _) in enumerate(vocabulary.categories)}
@@ -185,3 +186,19 @@ def smoothed(moments: FoldMoments, smooth: Literal["auto"] | float) -> Floats:
     else:
         share = rows / np.maximum(rows + smooth, 1e-300)
     return np.asarray(np.where(rows > 0, share * means + (1 - share) * mean, mean))
+
+
+def completed(wanted: Wanted, *, key: Sequence[str], label: LabelRule) -> Wanted:
+    """Return what to collect with what the spec's rule for a column does not say of it.
+
+    Args:
+        wanted: Of any kind; only that of target encoding is changed.
+        key: Columns that name a row: its fold comes from them unless the rule names others.
+        label: What is predicted.
+    """
+    if not isinstance(wanted.options, Target):
+        return wanted
+    folds = replace(wanted.options.folds, columns=wanted.options.folds.columns or tuple(key))
+    classes = None if label.classes is None else len(label.classes)
+    target = Target(folds=folds, task=label.task, classes=classes)
+    return replace(wanted, inputs=(wanted.inputs[0], *folds.columns), options=target)

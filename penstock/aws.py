@@ -118,26 +118,15 @@ def _client(service: str, environment: Environment, own_endpoint: bool = False) 
         ignore_configured_endpoint_urls=own_endpoint,
     )
     region = os.environ.get("AWS_REGION") or session.region_name or DEFAULT_REGION
-    made = session.client(service, region_name=region, config=config)
-    if service != "s3" or own_endpoint or not _elsewhere(made):
-        return made
-    # Stand-ins for S3 seldom have a name per bucket; pyarrow asks them by path, too.
-    by_path = config.merge(Config(s3={"addressing_style": "path"}))
-    return session.client(service, region_name=region, config=by_path)
-
-
-def _elsewhere(s3: Any) -> bool:
-    own = _client("s3", environment(), own_endpoint=True)
-    return bool(s3.meta.endpoint_url != own.meta.endpoint_url)
+    return session.client(service, region_name=region, config=config)
 
 
 def s3_settings() -> Settings:
     """Return where :func:`client` finds S3, so that pyarrow can be told the same."""
-    s3 = client("s3")
-    return Settings(
-        region=s3.meta.region_name,
-        endpoint=s3.meta.endpoint_url if _elsewhere(s3) else None,
-    )
+    endpoint = client("s3").meta.endpoint_url
+    own = _client("s3", environment(), own_endpoint=True).meta.endpoint_url
+    region = client("s3").meta.region_name
+    return Settings(region=region, endpoint=None if endpoint == own else endpoint)
 
 
 def call(

@@ -250,11 +250,11 @@ class CategoricalFeatures(Presence):
             if field in self.model_fields_set and self.encode not in encodings:
                 yield (
                     field,
-                    f"is given, but encode is {self.encode}; it goes with {' or '.join(encodings)}",
+                    f"is given, but encode is {self.encode}; it goes with {', '.join(encodings)}",
                 )
         for field, allowed in ENCODE_RULES.get(self.encode, {}).items():
             if (found := getattr(self, field)) not in allowed and field in self.model_fields_set:
-                yield field, f"found {found!r}, expected {' or '.join(allowed)} with {self.encode}"
+                yield field, f"found {found!r}, expected {', '.join(allowed)} with {self.encode}"
         smooth = self.smooth
         if not isinstance(smooth, str) and not 0 <= smooth < math.inf:
             yield "smooth", f"found {smooth!r}, expected auto or a number from 0"

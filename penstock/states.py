@@ -20,6 +20,7 @@ from penstock import sketch as sketches
 from penstock.cells import first_numbers, names_array, plain, present, taken, texts, without_codes
 from penstock.errors import InputError
 from penstock.sketch import Floats, Hashes, Ints, Moments, Sketch, moments_of, smallest, text_hashes
+from penstock.times import since_epoch
 from penstock.wanted import ExtraState, Kind, Wanted
 
 __all__ = [
@@ -380,6 +381,9 @@ def state_of(
     if wanted.kind == "numeric":
         values, nulls = first_numbers(arrays, codes)
         return _numeric_state(wanted, values, nulls, binned=binned)
+    if wanted.kind == "datetime":
+        values = since_epoch(arrays[0])
+        return _numeric_state(wanted, values, arrays[0].null_count, binned=binned)
     array = without_codes(arrays[0], codes)
     if wanted.kind == "categorical":
         return _category_state(wanted, array, label), None

@@ -333,7 +333,7 @@ def _empty(wanted: Wanted) -> ColumnState:
         return EXTRA[wanted.kind].of(wanted, (), None)
     if wanted.kind == "categorical":
         return CategoryState(name=wanted.name, type=wanted.type, cap=wanted.cap)
-    if wanted.kind == "numeric":
+    if wanted.kind in ("numeric", "datetime"):
         logs = Moments() if wanted.logs else None
         return NumericState(name=wanted.name, type=wanted.type, logs=logs)
     return OtherState(name=wanted.name, type=wanted.type)

@@ -5,7 +5,6 @@ A moment is int64 microseconds since 1970-01-01, or float64 days since then. Nan
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow as pa
 from penstock.cells import plain, present
 from penstock.sketch import Floats, Ints
 
-__all__ = ["DAY", "is_date", "is_time", "iso", "microseconds", "part", "since_epoch"]
+__all__ = ["DAY", "from_iso", "is_date", "is_time", "iso", "microseconds", "part", "since_epoch"]
 
 DAY = 86_400_000_000
 PER_MICROSECOND = {"s": 1_000_000, "ms": 1000, "us": 1}
@@ -55,29 +54,41 @@ def since_epoch(array: Any) -> Floats:
 
 
 def part(moments: Ints, name: str) -> Ints:
-    """Return a part of ``moments`` (n,) in microseconds: year, month, day, weekday, dayofyear, hour
-    or minute.
+    """Return the year, month, day, weekday (Monday is 0), dayofyear, hour or minute of moments (n,).
+
+    Args:
+        moments: In microseconds.
+        name: Of the part.
     """
     days = np.floor_divide(moments, DAY)
     if name == "weekday":
-        return (days + 3) % 7  # 1970-01-01 was a Thursday
+        return np.mod(days + 3, 7)  # 1970-01-01 was a Thursday
     if name in ("hour", "minute"):
         minutes = (moments - days * DAY) // 60_000_000
-        return minutes // 60 if name == "hour" else minutes % 60
+        return np.floor_divide(minutes, 60) if name == "hour" else np.mod(minutes, 60)
     dates = days.astype("datetime64[D]")
     if name == "year":
-        return dates.astype("datetime64[Y]").astype(np.int64) + 1970
+        return np.add(dates.astype("datetime64[Y]").astype(np.int64), 1970)
     if name == "month":
-        return dates.astype("datetime64[M]").astype(np.int64) % 12 + 1
+        return np.mod(dates.astype("datetime64[M]").astype(np.int64), 12) + 1
     first = dates.astype("datetime64[M]" if name == "day" else "datetime64[Y]")
-    return (dates - first.astype("datetime64[D]")).astype(np.int64) + 1
+    since = (dates - first.astype("datetime64[D]")).astype(np.int64)
+    return np.add(since, 1)
 
 
-def iso(days: float) -> str:
-    """Return a moment in days as ISO 8601 text in UTC, to the microsecond.
+def iso(moment: int) -> str:
+    """Return a moment in microseconds as ISO 8601 text in UTC.
 
-    >>> iso(0.5)
-    '1970-01-01T12:00:00+00:00'
+    >>> iso(43_200_000_000)
+    '1970-01-01T12:00:00Z'
     """
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(days * DAY))
-    return moment.isoformat()
+    return str(np.datetime64(moment, "us")).removesuffix(".000000") + "Z"
+
+
+def from_iso(text: str) -> int:
+    """Return the moment that ``iso`` wrote.
+
+    >>> from_iso("1970-01-01T12:00:00Z")
+    43200000000
+    """
+    return int(np.datetime64(text.removesuffix("Z"), "us").astype(np.int64))

@@ -1,0 +1,98 @@
+"""Texts -> hashed n-grams, in bulk: a CSR matrix of counts, rows by buckets.
+
+    lower case     Unicode, character by character
+    words          runs of letters, numbers (Unicode L and N) and underscores, of enough characters
+    n of words     n neighbouring words, joined by one space
+    characters     the text, in which two or more white space characters become one space
+    bucket         XXH64(UTF-8 bytes of the n-gram, seed 0) modulo the number of buckets
+    sign           -1 where the hash is 2^63 or more, if asked for
+
+A missing text is an empty one: no n-grams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.cells import texts
+from penstock.sketch import Ints
+from penstock.xxh64 import hash_slices, text_buffers
+
+__all__ = ["SEED", "Tokens"]
+
+SEED = 0
+NOT_A_WORD = r"[^\pL\pN_]+"
+WHITE = r"[\s\pZ\x0b\x1c-\x1f\x{85}]{2,}"
+SPACE = 32
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """How texts become n-grams, and n-grams buckets.
+
+    Attributes:
+        tokens: What the n-grams are made of.
+        ngrams: Tokens of the shortest and the longest n-gram.
+        shortest_word: Words with fewer characters are left out.
+        lower_case: Whether upper and lower case are one.
+        buckets: How many.
+        signed: Whether half of the n-grams count -1.
+    """
+
+    tokens: Literal["words", "characters"]
+    ngrams: tuple[int, int]
+    shortest_word: int
+    lower_case: bool
+    buckets: int
+    signed: bool
+
+    def counts(self, array: Any) -> Any:
+        """Return how often each text has n-grams of each bucket: int64 CSR (n, buckets).
+
+        Args:
+            array: Arrow array of texts (n,); other types are taken as ``texts`` takes them.
+        """
+        from scipy.sparse import csr_array
+
+        whole = pc.coalesce(texts(array), pa.nulls(1, pa.null()).cast(pa.large_string())[0])
+        whole = _without_nulls(whole)
+        rows, hashes = self._grams(whole)
+        order = np.argsort(rows, kind="stable")
+        rows, hashes = rows[order], hashes[order]
+        ends = np.searchsorted(rows, np.arange(len(whole) + 1)).astype(np.int64)
+        ones = np.ones(len(hashes), np.int64)
+        if self.signed:
+            ones -= 2 * (hashes >> np.uint64(63)).astype(np.int64)
+        buckets = (hashes % np.uint64(self.buckets)).astype(np.int32)
+        matrix = csr_array((ones, buckets, ends), shape=(len(whole), self.buckets))
+        matrix.sum_duplicates()
+        return matrix
+
+    def _grams(self, array: Any) -> tuple[Ints, Any]:
+        """Return the row and the hash of every n-gram."""
+        if self.lower_case:
+            array = pc.utf8_lower(array)
+        if self.tokens == "words":
+            data, starts, ends, rows = _words(array, self.shortest_word)
+        else:
+            data, starts, ends, rows = _characters(array)
+        found: list[tuple[Ints, Any]] = []
+        for size in range(self.ngrams[0], self.ngrams[1] + 1):
+            first = np.arange(max(0, len(rows) - size + 1))
+            first = first[rows[first] == rows[first + size - 1]]
+            begin = starts[first]
+            lengths = ends[first + size - 1] - begin
+            found.append((rows[first], hash_slices(data, begin, lengths, seed=SEED)))
+        return (
+            np.concatenate([rows for rows, _ in found]),
+            np.concatenate([hashes for _, hashes in found]),
+        )

@@ -137,7 +137,10 @@ def verify(prefix: Prefix) -> None:
 
 @dataset_app.command()
 def sweep(prefix: Prefix) -> None:
-    """Delete shards that the manifest does not list: leavings of failed or repeated tasks."""
+    """Delete shards that the manifest does not list: leavings of failed or repeated tasks.
+
+    On S3 unfinished uploads go too: nobody sees them, and they cost money.
+    """
     from penstock import dataset
 
     swept = dataset.sweep(prefix)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from penstock import storage
+from penstock import balance, leaks, storage
 from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
 from penstock.columns import KINDS
@@ -60,11 +60,15 @@ class Fitted:
         plan: How to encode.
         statistics: What the plan was made from; merges with those of further rows.
         profile: Body of profile.json.
+        leaks: How well each feature alone tells the label; best first.
+        warnings: What a person is to be told.
     """
 
     plan: FeaturePlan
     statistics: Statistics
     profile: Mapping[str, Any]
+    leaks: tuple[leaks.Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def save(self, uri: str) -> None:
         """Write statistics.json, profile.json and, last, plan.json below ``uri``."""
@@ -86,14 +90,20 @@ def fit(session: SparkSession, curated: Curated, spec: Spec) -> Fitted:
     Raises:
         InputError: The features or the label do not fit the table, or the matrix would be too wide.
         EmptyTableError: The train split has no rows.
-        DataError: The train split's values break what the spec asks of them.
+        DataError: The train split's values break what the spec asks of them, or one feature alone
+            tells the label and split.on_leak is refuse.
     """
     label = check(curated, spec)
     wanted = wanted_states(curated, spec, label)
-    statistics = _scan(session, curated, wanted, label)
+    statistics, probes = _scan(session, curated, spec, wanted, label)
     fitted_on = {"curated": curated.digest, "split": "train", "rows": statistics.rows}
     plan = build_plan(statistics, spec, fitted_on=fitted_on)
+    if noted := balance.noted(statistics, spec, plan.label):
+        plan = replace(plan, fitted_on=fitted_on | noted)
+    found = leaks.single_features(statistics, plan.label, plan.input_columns, probes, spec.split)
     return Fitted(
+        leaks=tuple(found),
+        warnings=tuple(leaks.told(found, spec.split)),
         plan=plan,
         statistics=statistics,
         profile=profile(
@@ -207,19 +217,42 @@ def collect(batches: Iterable[Any], wanted: Sequence[Wanted], label: LabelRule) 
 
 
 def _scan(
-    session: SparkSession, curated: Curated, wanted: Sequence[Wanted], label: LabelRule
-) -> Statistics:
-    """Return the statistics of the train split. Runs exactly one Spark job."""
+    session: SparkSession,
+    curated: Curated,
+    spec: Spec,
+    wanted: Sequence[Wanted],
+    label: LabelRule,
+) -> tuple[Statistics, list[leaks.Probe]]:
+    """Return the statistics of the train split, and what was probed. Runs exactly one Spark job."""
     from penstock.spark import map_tasks
+
+    chosen = {column for column, _ in features(spec)}
+    probed = [each for each in wanted if each.name in chosen and not each.inputs]
 
     names = list(dict.fromkeys(name for each in wanted for name in each.reads))
 
-    def run(rows: RowRange, _attempt: int) -> Statistics:
-        return collect(rows.batches(names, batch_rows=BATCH_ROWS), wanted, label)
+    def run(rows: RowRange, _attempt: int) -> tuple[Statistics, list[leaks.Probe]]:
+        probes: list[leaks.Probe] = []
+        batches = rows.batches(names, batch_rows=BATCH_ROWS)
+        return collect(_watched(batches, probed, label, probes), wanted, label), probes
 
     parts = _parts(curated.rows("train"), len(wanted))
     ranges = row_ranges(curated, "train", parts)
-    return merge(map_tasks(session, ranges, run, what="fit: statistics")).trimmed()
+    found = map_tasks(session, ranges, run, what="fit: statistics")
+    probes = [each for _, probes in found for each in probes]
+    return merge([statistics for statistics, _ in found]).trimmed(), probes
+
+
+def _watched(
+    batches: Iterable[Any], probed: Sequence[Wanted], label: LabelRule, probes: list[leaks.Probe]
+) -> Iterator[Any]:
+    """Yield the batches; add to ``probes`` how well the features tell the classes on the first one."""
+    for batch in batches:
+        if not probes and label.task != "regression":
+            codes = label.values(batch.column(label.column))[0]
+            classes = None if label.classes is None else len(label.classes)
+            probes.append(leaks.probe(batch, probed, codes, classes))
+        yield batch
 
 
 def _parts(rows: int, columns: int) -> int:

@@ -44,6 +44,7 @@ __all__ = ["Finding", "Probe", "between_sides", "probe", "single_features", "tol
 TRAIN, VALIDATION, TEST = 1, 2, 4
 BITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 PROBE_ROWS = 4096
+MOST_CLASSES = 64  # that are told apart from the others, one by one
 LEAST_ROWS = 20  # of a class, and of the others, before an AUC means anything
 DIGITS = 4
 
@@ -204,19 +205,21 @@ def _finding(
 # ---- one feature and the label
 
 
-def probe(batch: Any, wanted: Iterable[Wanted], codes: Floats, classes: int) -> Probe:
+def probe(batch: Any, wanted: Iterable[Wanted], codes: Floats, classes: int | None) -> Probe:
     """Return how well each column tells the classes on the first rows of a batch.
 
     Args:
         batch: Arrow RecordBatch (n rows).
         wanted: Columns; numbers and names are looked at, others passed over.
         codes: Class numbers (n,), NaN where there is none.
-        classes: How many there are; of two, only the second is looked at.
+        classes: How many there are; of two, only the second is looked at. None: as many as are seen.
     """
     rows = min(PROBE_ROWS, batch.num_rows)
     codes = codes[:rows]
     known = np.flatnonzero(~np.isnan(codes))
-    chosen = range(1, 2) if classes == 2 else range(classes)
+    if classes is None:
+        classes = int(codes[known].max(initial=0)) + 1
+    chosen = range(1, 2) if classes == 2 else range(min(classes, MOST_CLASSES))
     members = np.stack([codes[known] == number for number in chosen], axis=1)
     found: dict[str, Floats] = {}
     for each in wanted:
@@ -354,7 +357,10 @@ def _best_auc(
     statistics: Statistics, label: LabelRule, column: str, probes: Sequence[Probe]
 ) -> tuple[float | None, int]:
     """Return the largest AUC of a column, and the rows it was measured on."""
-    sums = sum((p[column] for p in probes if column in p), np.zeros((3, 1, 4)))
+    found = [each[column] for each in probes if column in each]
+    sums = np.zeros((3, max((each.shape[1] for each in found), default=1), 4))
+    for each in found:
+        sums[:, : each.shape[1]] += each
     enough = (sums[..., 2] >= LEAST_ROWS) & (sums[..., 3] >= LEAST_ROWS)
     aucs = np.divide(sums[..., 0], sums[..., 1], out=np.full(enough.shape, 0.5), where=enough)
     # A small number may stand for the class as well as a large one; of categories, shares have a direction.

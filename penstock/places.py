@@ -5,7 +5,7 @@ The rule is language-neutral, so that any system can find the place of a row aga
     text   = salt + 0x1E + the key cells as texts, joined by 0x1F, null as 0x00
     hash   = XXH64(UTF-8 bytes of text, seed 42)           Spark's xxhash64 of one string
     place  = (hash >> 11) / 2**53                          in [0, 1)
-    fold   = floor(place * folds), with salt "fold"        0 ... folds - 1
+    fold   = hash modulo folds, with a salt of its own     0 ... folds - 1
 
 A place depends on the key and the salt alone: not on other rows, on batches, partitions or order.
 Places of different salts are independent of each other: folds cut across sides, copies across folds.
@@ -56,7 +56,7 @@ def fold_of(columns: Sequence[Any], folds: int, *, salt: str = FOLD_SALT) -> Int
 
     A row keeps its fold whatever the other rows are. Folds have about equal sizes, not exactly.
     """
-    return np.asarray(np.floor(places(columns, salt=salt) * folds), np.int64)
+    return np.asarray(hashes_of(columns, salt=salt) % np.uint64(folds), np.int64)
 
 
 def hashes_of(columns: Sequence[Any], *, salt: str) -> Hashes:

@@ -17,7 +17,7 @@ from penstock.curated import SPLITS, Curated, CuratedFile
 from penstock.errors import DataError
 from penstock.merge import plan_merge
 from penstock.spark import session, translated
-from penstock.split import split_column
+from penstock.split import placed
 from penstock.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -64,9 +64,8 @@ def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
 
     from penstock import fit, planning
 
-    split = split_column(list(spec.split.columns or spec.merge.key), spec.split)
-    placed = rows.withColumn("split", split)
-    rows_of = {row["split"]: row["count"] for row in placed.groupBy("split").count().collect()}
+    sided = placed(rows, spec).rows
+    rows_of = {row["split"]: row["count"] for row in sided.groupBy("split").count().collect()}
     counts = {name: int(rows_of.get(name, 0)) for name in SPLITS}
     columns = tuple((field.name, str(field.type)) for field in to_arrow_schema(rows.schema))
     unwritten = Curated(
@@ -92,7 +91,7 @@ def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
 
     from penstock.statistics import Statistics, merge
 
-    train = placed.filter(placed["split"] == "train").select(*[f"`{name}`" for name in names])
+    train = sided.filter(sided["split"] == "train").select(*[f"`{name}`" for name in names])
     found = train.mapInArrow(collect, "state string").collect()
     if not found:
         raise DataError(

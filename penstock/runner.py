@@ -75,7 +75,17 @@ def _run(
                 outcome = stages.Outcome(record=workspace.done(name), skipped=False)
             outcomes.append(outcome)
             screen.console.print(_line(outcome), highlight=False, soft_wrap=True)
+            for note in _notes(outcome.record.details):
+                screen.console.print(note, markup=False, highlight=False, soft_wrap=True)
     return failed
+
+
+def _notes(details: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a person should know of a stage: its warnings, and what it says of each model."""
+    yield from (f"warning: {warning}" for warning in details.get("warnings", ()))
+    for name, body in details.items():
+        if isinstance(body, dict):
+            yield from (f"{name}: {note}" for note in body.get("notes", ()))
 
 
 def _interrupt_on(*signals: signal.Signals) -> None:

@@ -163,11 +163,12 @@ def map_tasks(
         One result per item, in the order of the items.
 
     Raises:
-        PenstockError: A task raised it. It is raised here as it was there, after no retry:
-            a deliberate error says the same thing again.
+        PenstockError: A task raised it. It is raised here as it was there: after no retry, as a
+            deliberate error says the same thing again, unless it is a service's that may pass.
     """
     if not items:
         return []
+    last_attempt = _task_failures(session) - 1
 
     def guarded(item: T) -> tuple[R | None, PenstockError | None]:
         from pyspark import TaskContext
@@ -176,6 +177,9 @@ def map_tasks(
         try:
             return run(item, context.attemptNumber() if context else 0), None
         except PenstockError as error:
+            passes = isinstance(error, ServiceError) and error.retryable
+            if passes and context and context.attemptNumber() < last_attempt:
+                raise  # Spark runs the task again
             return None, error
 
     with named(session, what):
@@ -184,6 +188,15 @@ def map_tasks(
         if error is not None:
             raise error
     return [result for result, _ in outcomes]  # type: ignore[misc]
+
+
+def _task_failures(session: SparkSession) -> int:
+    """Return how often Spark lets a task fail: in ``local[n]`` once, in ``local[n,f]`` f times."""
+    context = session.sparkContext
+    if context.master.startswith("local") and not context.master.startswith("local-cluster"):
+        given = re.fullmatch(r"local\[[^,]+,\s*(\d+)\]", context.master)
+        return int(given[1]) if given else 1
+    return int(context.getConf().get("spark.task.maxFailures", "4") or 4)
 
 
 def sql_expression(rows: DataFrame, text: str, *, where: str) -> Column:

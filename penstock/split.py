@@ -97,7 +97,10 @@ def fold_column(columns: Sequence[str], folds: int, *, salt: str = FOLD_SALT) ->
     """Return the fold of each row, 0 to ``folds`` - 1, as ``penstock.places.fold_of`` does. Lazy."""
     from pyspark.sql import functions as F
 
-    return F.floor(_place(hash_column(columns, salt=salt)) * F.lit(folds)).cast("int")
+    hashes = hash_column(columns, salt=salt)
+    # The hash is unsigned, Spark's number is not: a negative one lacks 2**64.
+    lacking = F.when(hashes < 0, 2**64 % folds).otherwise(0)
+    return F.pmod(F.pmod(hashes, F.lit(folds)) + lacking, F.lit(folds)).cast("int")
 
 
 def split_column(columns: Sequence[str], spec: SplitSpec) -> Column:

@@ -147,7 +147,7 @@ def _curated(workspace: Workspace) -> Any:
 
 
 def _fit_depends(workspace: Workspace) -> dict[str, Any]:
-    parts = ("features", "label", "task", "dataset")
+    parts = ("split", "balance", "features", "label", "task", "dataset")
     return {
         "curated": workspace.done("merge").digest,
         "spec": workspace.file.spec.part(*parts),
@@ -170,7 +170,12 @@ def _fit(context: Context, run_id: str) -> dict[str, Any]:
         },
         "rows": curated.rows("train"),
         "size_bytes": sum(file.size_bytes for file in curated.of("train")),
-        "details": {"width": fitted.plan.width, "layout": fitted.plan.layout},
+        "details": {
+            "width": fitted.plan.width,
+            "layout": fitted.plan.layout,
+            "leaks": [finding.body() for finding in fitted.leaks],
+            "warnings": list(fitted.warnings),
+        },
     }
 
 
@@ -228,19 +233,22 @@ def _train_depends(workspace: Workspace) -> dict[str, Any]:
     return {
         "dataset": workspace.done("convert").digest,
         "train": [model.model_dump(exclude={"gates"}) for model in workspace.file.spec.train],
+        "balance": workspace.file.spec.part("balance"),
     }
 
 
 def _train(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock.balance import weighted
     from penstock.train import train, training_request
 
     workspace = context.workspace
     channels = {name: _dataset(workspace, name) for name in ("train", "validation")}
-    models = workspace.file.spec.train
-    for model in models:  # all specs are checked before the first hour of training
+    plan = _plan(workspace)
+    chosen = [weighted(m, plan.task, plan.fitted_on) for m in workspace.file.spec.train]
+    for model, _ in chosen:  # all specs are checked before the first hour of training
         training_request(model, channels, job=model.label)
     outputs, details = {}, {}
-    for model in models:
+    for model, note in chosen:
         target = workspace.uri("models", workspace.name, model.label, run_id)
         context.say(f"{model.label}: starting")
         details[model.label] = train(
@@ -250,6 +258,7 @@ def _train(context: Context, run_id: str) -> dict[str, Any]:
             target=target,
             on_line=lambda line, name=model.label: context.say(f"{name}: {line}"),  # type: ignore[misc]
         )
+        details[model.label] |= {"notes": [note]} if note else {}
         outputs[model.label] = workspace.below(storage.join(target, "model.tar.gz"))
     read = [use for body in details.values() for use in body["channels"].values()]
     digest = hashlib.sha256()

@@ -35,6 +35,8 @@ from penstock.states import (
     state_of,
 )
 from penstock.targetstate import TargetState
+from penstock.textstate import TextState
+from penstock.vectorstate import VectorState
 
 __all__ = ["CoMoments", "Collector", "Statistics", "merge"]
 
@@ -53,6 +55,8 @@ STATES: Mapping[str, type[ColumnState]] = {
 EXTRA: Mapping[str, type[ExtraState]] = {
     "grouped": GroupState,
     "target": TargetState,
+    "text": TextState,
+    "vector": VectorState,
 }
 
 

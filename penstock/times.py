@@ -62,18 +62,19 @@ def part(moments: Ints, name: str) -> Ints:
     """
     days = np.floor_divide(moments, DAY)
     if name == "weekday":
-        return np.mod(days + 3, 7)  # 1970-01-01 was a Thursday
+        return np.asarray(np.mod(days + 3, 7), np.int64)  # 1970-01-01 was a Thursday
     if name in ("hour", "minute"):
         minutes = (moments - days * DAY) // 60_000_000
-        return np.floor_divide(minutes, 60) if name == "hour" else np.mod(minutes, 60)
+        found = minutes // 60 if name == "hour" else minutes % 60
+        return np.asarray(found, np.int64)
     dates = days.astype("datetime64[D]")
     if name == "year":
-        return np.add(dates.astype("datetime64[Y]").astype(np.int64), 1970)
+        return np.asarray(dates.astype("datetime64[Y]").astype(np.int64) + 1970, np.int64)
     if name == "month":
-        return np.mod(dates.astype("datetime64[M]").astype(np.int64), 12) + 1
+        return np.asarray(dates.astype("datetime64[M]").astype(np.int64) % 12 + 1, np.int64)
     first = dates.astype("datetime64[M]" if name == "day" else "datetime64[Y]")
     since = (dates - first.astype("datetime64[D]")).astype(np.int64)
-    return np.add(since, 1)
+    return np.asarray(since + 1, np.int64)
 
 
 def iso(moment: int) -> str:

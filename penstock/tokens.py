@@ -12,16 +12,15 @@ A missing text is an empty one: no n-grams.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.cells import texts
+from penstock.cells import names_array, texts
 from penstock.sketch import Ints
 from penstock.xxh64 import hash_slices, text_buffers
 
@@ -29,7 +28,7 @@ __all__ = ["SEED", "Tokens"]
 
 SEED = 0
 NOT_A_WORD = r"[^\pL\pN_]+"
-WHITE = r"[\s\pZ\x0b\x1c-\x1f\x{85}]{2,}"
+WHITE = r"[\s\pZ\x0b\x1c-\x1f\x{85}]{2,}"  # \s is that of ASCII
 SPACE = 32
 
 Bytes = npt.NDArray[np.uint8]
@@ -63,8 +62,7 @@ class Tokens:
         """
         from scipy.sparse import csr_array
 
-        whole = pc.coalesce(texts(array), pa.nulls(1, pa.null()).cast(pa.large_string())[0])
-        whole = _without_nulls(whole)
+        whole = pc.coalesce(texts(array), names_array([""])[0])
         rows, hashes = self._grams(whole)
         order = np.argsort(rows, kind="stable")
         rows, hashes = rows[order], hashes[order]
@@ -76,6 +74,16 @@ class Tokens:
         matrix = csr_array((ones, buckets, ends), shape=(len(whole), self.buckets))
         matrix.sum_duplicates()
         return matrix
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self) | {"ngrams": list(self.ngrams)}
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Tokens:
+        """Return what ``plain`` took apart."""
+        low, high = body["ngrams"]
+        return cls(**dict(body) | {"ngrams": (low, high)})
 
     def _grams(self, array: Any) -> tuple[Ints, Any]:
         """Return the row and the hash of every n-gram."""
@@ -96,3 +104,52 @@ class Tokens:
             np.concatenate([rows for rows, _ in found]),
             np.concatenate([hashes for _, hashes in found]),
         )
+
+
+def _words(array: Any, shortest: int) -> tuple[Bytes, Ints, Ints, Ints]:
+    """Return bytes in which the words of a text stand one space apart, and each word's place.
+
+    Returns:
+        The bytes; start, end and row of each word.
+    """
+    array = pc.replace_substring_regex(array, pattern=NOT_A_WORD, replacement=" ")
+    data, offsets = _used(array)
+    letters = data != SPACE
+    # Whether a text begins at a byte, or the last one ends there.
+    edges = np.zeros(len(data) + 1, np.bool_)
+    edges[offsets] = True
+    before = np.concatenate(([False], letters[:-1]))[: len(letters)]
+    after = np.concatenate((letters[1:], [False]))[: len(letters)]
+    starts = np.flatnonzero(letters & (edges[:-1] | ~before))
+    ends = np.flatnonzero(letters & (edges[1:] | ~after)) + 1
+    characters = np.concatenate(([0], np.cumsum(_leads(data))))
+    kept = characters[ends] - characters[starts] >= shortest
+    if not kept.all():
+        starts, ends = starts[kept], ends[kept]
+        steps = np.zeros(len(data) + 2, np.int8)
+        steps[starts] += 1
+        steps[ends + ~edges[ends]] -= 1  # with the space behind it, if the text goes on
+        mask = np.cumsum(steps[: len(data)], dtype=np.int8).astype(np.bool_)
+        places = np.concatenate(([0], np.cumsum(mask)))
+        rows = np.searchsorted(offsets, starts, side="right") - 1
+        return data[mask], places[starts], places[ends - 1] + 1, rows
+    return data, starts, ends, np.searchsorted(offsets, starts, side="right") - 1
+
+
+def _characters(array: Any) -> tuple[Bytes, Ints, Ints, Ints]:
+    """Return bytes; and start, end and row of each character in them."""
+    array = pc.replace_substring_regex(array, pattern=WHITE, replacement=" ")
+    data, offsets = _used(array)
+    starts = np.flatnonzero(_leads(data))
+    ends = np.append(starts[1:], len(data))[: len(starts)]
+    return data, starts, ends, np.searchsorted(offsets, starts, side="right") - 1
+
+
+def _used(array: Any) -> tuple[Bytes, Ints]:
+    data, offsets = text_buffers(array)
+    return data[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def _leads(data: Bytes) -> npt.NDArray[np.bool_]:
+    """Return where a character of UTF-8 begins."""
+    return np.asarray((data & 0xC0) != 0x80, np.bool_)

@@ -138,12 +138,15 @@ def test_dense_and_sparse_vectors_mix(layout, around):
     columns = {"v": pa.array(VECTORS, VECTOR)}
     if around:
         columns = {"a": pa.array(range(5))} | columns | {"w": pa.array(VECTORS[::-1], VECTOR)}
+        columns["b"] = pa.array(range(5, 10))
 
     matrix, _ = encode(batch(**columns), layout=layout)
 
     expected = np.array([[1, 0, 2], [0, 5, 0], [0, 0, 0], [0, 0, 4], [0, 0, 0]], np.float32)
     if around:
-        expected = np.hstack([np.arange(5)[:, None], expected, expected[::-1]])
+        expected = np.hstack(
+            [np.arange(5)[:, None], expected, expected[::-1], np.arange(5, 10)[:, None]]
+        )
     np.testing.assert_array_equal(densely(matrix), expected)
 
 
@@ -343,6 +346,21 @@ def test_the_first_bad_row_is_named_not_the_first_bad_column():
     rows = batch(a=pa.array([0.0, 0.0, nan]), b=pa.array([0.0, nan, nan]))
 
     assert refusal(rows).startswith("table 't', column 'b': row 1,001 is nan")
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_bad_row_far_down_is_named(kind, others):
+    values = np.zeros(200_000)
+    values[[150_001, 150_002]] = np.inf
+    columns = {f"c{i}": pa.array(np.zeros(200_000)) for i in range(others)}
+
+    found = refusal(batch(x=pa.array(values, kind), **columns))
+
+    assert (
+        found
+        == f"table 't', column 'x': row 151,001 is inf, expected a finite number\n{REMEDY_FINITE}"
+    )
 
 
 @pytest.mark.parametrize(

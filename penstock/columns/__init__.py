@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.columns import categorical, numeric
+from penstock.columns import categorical, numeric, text
 from penstock.columns.base import Block, ColumnKind, PlanColumn, Slot
 from penstock.columns.categorical import CategoricalColumn
 from penstock.columns.numeric import NumericColumn
+from penstock.columns.text import TextColumn
 
 __all__ = [
     "KINDS",
@@ -22,6 +23,9 @@ __all__ = [
     "NumericColumn",
     "PlanColumn",
     "Slot",
+    "TextColumn",
 ]
 
-KINDS: Mapping[str, ColumnKind] = {kind.name: kind for kind in (numeric.KIND, categorical.KIND)}
+KINDS: Mapping[str, ColumnKind] = {
+    kind.name: kind for kind in (numeric.KIND, categorical.KIND, text.KIND)
+}

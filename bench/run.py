@@ -58,16 +58,6 @@ def main() -> int:
     return int(missed > 0 and not chosen.quick)
 
 
-def _flags() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    flags.add_argument("--quick", action="store_true", help="small data, few rounds")
-    flags.add_argument(
-        "--only", choices=NAMES, action="append", help="one of them; may be repeated"
-    )
-    flags.add_argument("--out", type=Path, help="where results go")
-    return flags
-
-
 def _show(console: Console, outcome: Outcome) -> None:
     for table in outcome.tables:
         shown = Shown(*table.columns, title=table.title, caption=table.note or None)

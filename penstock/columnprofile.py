@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from penstock.states import CategoryState, ColumnState, NumericState
 from penstock.statistics import Statistics
+from penstock.times import DAY, is_time, iso
 
 __all__ = ["profile", "profile_json"]
 
@@ -21,7 +22,13 @@ DIGITS = 6  # of correlations: the last ones depend on how a BLAS sums
 
 
 def profile(
-    statistics: Statistics, *, label: str, features: Iterable[str], key: Iterable[str]
+    statistics: Statistics,
+    *,
+    label: str,
+    features: Iterable[str],
+    key: Iterable[str],
+    table: Collection[str] | None = None,
+    dropped: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the body of profile.json, as plain data.
 
@@ -30,13 +37,19 @@ def profile(
         label: Its label column.
         features: Columns that the plan encodes.
         key: Columns that name a row.
+        table: Names of the table's columns; None: all that there are statistics of.
+        dropped: Features that the plan leaves out, with the reason of each.
     """
+    dropped = dropped or {}
     features, key = set(features), set(key)
     columns = []
     for name, state in statistics.columns.items():
+        if table is not None and name not in table:
+            continue  # a second state of a column, as of its groups
         role = "label" if name == label else "feature" if name in features else "unused"
         role = "key" if role == "unused" and name in key else role
-        columns.append(_column(state, role, statistics))
+        left_out = {"left_out": dropped[name]} if name in dropped else {}
+        columns.append(_column(state, role, statistics) | left_out)
     shown = [label] if statistics.label == label else []
     shown += [name for name in statistics.comoments.names if name in features]
     return {
@@ -65,11 +78,21 @@ def _column(state: ColumnState, role: str, statistics: Statistics) -> dict[str, 
         "distinct_is_exact": state.distinct_is_exact,
         "label_correlation": None if correlation is None else round(correlation, DIGITS),
     }
-    if isinstance(state, NumericState):
+    if is_time(state.type):
+        body |= _times(state)
+    elif isinstance(state, NumericState):
         body |= {"kind": "numeric"} | _numeric(state)
     elif isinstance(state, CategoryState):
         body |= {"kind": "categorical", "top": _top(state)}
     return body
+
+
+def _times(state: ColumnState) -> dict[str, Any]:
+    """Return the first and the last moment, where they are known."""
+    if not isinstance(state, NumericState) or not state.moments.count:
+        return {}
+    first, last = (iso(round(end * DAY)) for end in (state.minimum, state.maximum))
+    return {"min": first, "max": last}
 
 
 def _numeric(state: NumericState) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from penstock import balance, storage
 from penstock import dataset as datasets
-from penstock import storage
 from penstock.curated import SPLITS, Curated, RowRange, row_ranges
 from penstock.dataset import Dataset, Shard
 from penstock.encode import Where
-from penstock.errors import EmptyTableError, MissingColumnsError
+from penstock.errors import DataError, EmptyTableError, MissingColumnsError
 from penstock.plan import FeaturePlan
 from penstock.spec import Spec
 from penstock.writer.parquet import planned_shards
@@ -42,6 +44,9 @@ def convert(
 ) -> dict[str, Dataset]:
     """Write the datasets of all splits below ``target_uri``. Runs exactly one Spark job.
 
+    Where the plan asks for oversampling, a job before it counts, from labels and keys alone, the rows
+    that each shard of the train split must come to: a lost or doubled task shows as it does without.
+
     Each task reads its rows with pyarrow, encodes them batch by batch and writes one shard; memory
     is a batch. Number and content of the shards depend on the rows, the plan, shard_bytes and
     hosts only.
@@ -61,7 +66,7 @@ def convert(
         EmptyTableError: A split has no rows; nothing is written then.
         InputError: A split has fewer rows than there are hosts to share it.
         MissingColumnsError: The table lacks a column of the plan.
-        DataError: A row cannot be encoded; says which.
+        DataError: A row cannot be encoded; says which. Or a shard has other rows than were counted.
     """
     from penstock.spark import map_tasks
 
@@ -72,18 +77,22 @@ def convert(
     parts = [
         part for split in SPLITS for part in _split_parts(curated, plan, spec, split, prefixes)
     ]
-    text, batch_rows = plan.to_json(), _batch_rows(plan)
+    text, batch_rows, key = plan.to_json(), _batch_rows(plan), curated.key
+    expected = _expected(session, parts, plan, key)
 
     def run(part: Part, attempt: int) -> Shard:
-        batches = _encoded(part, _plan(text), batch_rows)
+        batches = _encoded(part, _plan(text), batch_rows, key)
         return datasets.write_shard(part.prefix_uri, part.number, attempt, batches)
 
     shards = map_tasks(session, parts, run, what="convert: shards")
+    _check_counts(parts, shards, expected)
     return {
         split: datasets.commit(
             prefixes[split],
             [shard for part, shard in zip(parts, shards, strict=True) if part.split == split],
-            expected_rows=curated.rows(split),
+            expected_rows=sum(
+                rows for part, rows in zip(parts, expected, strict=True) if part.split == split
+            ),
             width=plan.width,
             layout=plan.layout,
             task=plan.task,
@@ -115,7 +124,8 @@ def _split_parts(
     """Yield the shards of a split, which train and validation share among the training hosts."""
     rows = curated.rows(split)
     shard_bytes, hosts = spec.dataset.shard_bytes, _hosts(spec, split)
-    count = planned_shards(rows, plan.row_bytes, shard_bytes, hosts=hosts)
+    row_bytes = plan.row_bytes * (_mean_times(plan) if split == "train" else 1.0)
+    count = planned_shards(rows, row_bytes, shard_bytes, hosts=hosts)
     for number, part in enumerate(row_ranges(curated, split, count)):
         yield Part(split=split, prefix_uri=prefixes[split], number=number, rows=part)
 
@@ -123,6 +133,60 @@ def _split_parts(
 def _hosts(spec: Spec, split: str) -> int:
     """Return how many training instances share a split; the test split goes to none."""
     return 1 if split == "test" else spec.dataset.hosts
+
+
+def _times(plan: FeaturePlan) -> tuple[float, ...]:
+    """Return how often the train rows of each class are written; nothing when each is once."""
+    return tuple(plan.fitted_on.get("class_times", ()))
+
+
+def _mean_times(plan: FeaturePlan) -> float:
+    """Return how often a train row is written, on average."""
+    times, rows = _times(plan), plan.fitted_on.get("class_rows", ())
+    return math.fsum(map(operator.mul, times, rows)) / sum(rows) if times else 1.0
+
+
+def _expected(
+    session: SparkSession, parts: Sequence[Part], plan: FeaturePlan, key: Sequence[str]
+) -> list[int]:
+    """Return the rows that each part must write. Runs one Spark job when train rows are repeated."""
+    from penstock.spark import map_tasks
+
+    times = _times(plan)
+    rows = [part.rows.stop - part.rows.start for part in parts]
+    if not times:
+        return rows
+    text = plan.to_json()
+    columns = list(dict.fromkeys((plan.label.column, *key)))
+
+    def count(part: Part, _attempt: int) -> int:
+        total, first, fitted = 0, part.rows.start, _plan(text)
+        for batch in part.rows.batches(columns, batch_rows=MAX_BATCH_ROWS):
+            where = Where(table=f"curated/split={part.split}", first_row=first)
+            total += int(
+                balance.copies(_key(batch, key), fitted.labels(batch, where=where), times).sum()
+            )
+            first += batch.num_rows
+        return total
+
+    train = [index for index, part in enumerate(parts) if part.split == "train"]
+    counted = map_tasks(session, [parts[i] for i in train], count, what="convert: copies")
+    for index, total in zip(train, counted, strict=True):
+        rows[index] = total
+    return rows
+
+
+def _check_counts(parts: Sequence[Part], shards: Sequence[Shard], expected: Sequence[int]) -> None:
+    for part, shard, rows in zip(parts, shards, expected, strict=True):
+        if shard.rows != rows:
+            raise DataError(
+                f"{part.prefix_uri}{shard.name} has {shard.rows:,} rows, its part of the source makes "
+                f"{rows:,}\n  no manifest is made; run convert again"
+            )
+
+
+def _key(batch: Any, key: Sequence[str]) -> list[Any]:
+    return [batch.column(name) for name in key]
 
 
 def _batch_rows(plan: FeaturePlan) -> int:
@@ -137,13 +201,24 @@ def _plan(text: str) -> FeaturePlan:
     return FeaturePlan.from_json(text)
 
 
-def _encoded(part: Part, plan: FeaturePlan, batch_rows: int) -> Iterator[tuple[Any, Any]]:
+def _encoded(
+    part: Part, plan: FeaturePlan, batch_rows: int, key: Sequence[str]
+) -> Iterator[tuple[Any, Any]]:
     train = part.split == "train"
-    keys = plan.fold_columns if train else ()
+    times = _times(plan) if train else ()
+    keys = (*(plan.fold_columns if train else ()), *(key if times else ()))
     columns = list(dict.fromkeys((*plan.input_columns, plan.label.column, *keys)))
     row = part.rows.start
     for batch in part.rows.batches(columns, batch_rows=batch_rows):
         where = Where(table=f"curated/split={part.split}", first_row=row)
         features = plan.encode(batch, training=train, where=where)
-        yield features, plan.labels(batch, where=where)
+        labels = plan.labels(batch, where=where)
         row += batch.num_rows
+        if not times:
+            yield features, labels
+            continue
+        cells = _key(batch, key)
+        order = balance.repeated(cells, balance.copies(cells, labels, times))
+        for start in range(0, len(order), batch_rows):
+            taken = order[start : start + batch_rows]
+            yield features[taken], labels[taken]

@@ -17,6 +17,8 @@ from penstock import balance, leaks, storage
 from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
 from penstock.columns import KINDS
+from penstock.columns.interaction import rule_problems
+from penstock.columns.numeric import reads_problems
 from penstock.columns.target import completed
 from penstock.curated import Curated, RowRange, row_ranges
 from penstock.encode import LabelRule
@@ -30,7 +32,7 @@ from penstock.errors import (
 )
 from penstock.plan import FeaturePlan
 from penstock.planning import build_plan, features, raise_all, spec_classes
-from penstock.spec import Spec
+from penstock.spec import InteractionFeatures, NumericFeatures, Spec
 from penstock.states import Kind, Wanted
 from penstock.statistics import Collector, Statistics, merge
 
@@ -75,10 +77,10 @@ class Fitted:
         contents = {
             "statistics.json": self.statistics.to_json(),
             "profile.json": profile_json(self.profile),
-            "plan.json": self.plan.to_json(),
         }
         for name, content in contents.items():
             storage.write_bytes(storage.join(uri, name), content.encode())
+        self.plan.save(uri)
 
 
 def fit(session: SparkSession, curated: Curated, spec: Spec) -> Fitted:
@@ -107,7 +109,12 @@ def fit(session: SparkSession, curated: Curated, spec: Spec) -> Fitted:
         plan=plan,
         statistics=statistics,
         profile=profile(
-            statistics, label=spec.label.column, features=plan.input_columns, key=curated.key
+            statistics,
+            label=spec.label.column,
+            features=plan.input_columns,
+            key=curated.key,
+            table=curated.names(),
+            dropped=plan.dropped,
         ),
     )
 
@@ -123,11 +130,12 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
     """
     types = dict(curated.columns)
     chosen = [column for column, _ in features(spec)]
-    used = dict.fromkeys([*chosen, spec.label.column])
+    also = [column for _, rule in features(spec) for column in rule.reads]
+    used = dict.fromkeys([*chosen, *also, spec.label.column])
     problems: list[PenstockError] = []
     if missing := tuple(name for name in used if name not in types):
         problems.append(MissingColumnsError("curated", missing, curated.names()))
-    if spec.label.column in chosen:
+    if spec.label.column in (*chosen, *also):
         problems.append(
             InputError(
                 f"features: {spec.label.column!r} is the label, expected columns that are known before "
@@ -145,6 +153,7 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
         for problem in KINDS[rule.kind].problems(column, types[column], rule)
     ]
     problems += _label_problems(spec, types.get(spec.label.column))
+    problems += _more_problems(spec, types)
     if not curated.rows("train"):
         problems.append(
             EmptyTableError(
@@ -158,6 +167,27 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
         task=spec.task,
         classes=spec_classes(spec),
     )
+
+
+def _more_problems(spec: Spec, types: Mapping[str, str]) -> Iterator[PenstockError]:
+    """Yield what is wrong with options that look at several columns."""
+    kinds = {column: rule.kind for column, rule in features(spec)}
+    products = [rule for rule in spec.features if isinstance(rule, InteractionFeatures)]
+    for product in products:
+        yield from rule_problems(product, kinds)
+    labels = [product.label for product in products]
+    if twice := [name for name in dict.fromkeys(labels) if labels.count(name) > 1 or name in kinds]:
+        yield InputError(
+            f"features: more than one is called {listed(twice)}\n  set name on the interaction"
+        )
+    for column, rule in features(spec):
+        if isinstance(rule, NumericFeatures):
+            yield from reads_problems(column, rule, types)
+    if spec.task == "multiclass" and spec.select.min_label_correlation is not None:
+        yield InputError(
+            "select.min_label_correlation: the task is multiclass, expected binary or regression\n"
+            "  take it out: class numbers have no correlation with anything"
+        )
 
 
 def _label_problems(spec: Spec, kind: str | None) -> Iterator[PenstockError]:
@@ -195,6 +225,8 @@ def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted
             wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))
         elif name in rules:
             asked = KINDS[rules[name].kind].wanted(name, kind, rules[name])
+            compared = spec.select.drop_duplicates
+            asked = [replace(each, compared=compared and not each.inputs) for each in asked]
             wanted += [completed(each, key=curated.key, label=label) for each in asked]
         else:
             use = BY_FAMILY.get(family(kind), "other")

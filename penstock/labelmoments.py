@@ -109,6 +109,11 @@ class FoldMoments:
     sums: Floats
     m2: Floats | None
 
+    @property
+    def width(self) -> int:
+        """How many encodings there are of a value: one, or one for each class seen."""
+        return int(self.sums.shape[2])
+
     @classmethod
     def empty(cls, target: Target, groups: int) -> FoldMoments:
         """Return those of no rows."""
@@ -213,12 +218,12 @@ def moments_by_fold(
         found = np.bincount(cells * classes + numbers, minlength=groups * count * classes)
         sums = found.reshape(groups, count, classes).astype(np.float64)
         return FoldMoments(target=target, rows=rows, sums=sums, m2=None)
-    flat = np.bincount(cells, weights=labels, minlength=groups * count)
+    flat = np.asarray(np.bincount(cells, labels, minlength=groups * count), np.float64)
     sums, m2 = flat.reshape(groups, count, 1), None
     if target.task == "regression":
         deviations = labels - _means(rows, sums).ravel()[cells]
-        found = np.bincount(cells, weights=deviations**2, minlength=groups * count)
-        m2 = found.reshape(groups, count, 1)
+        squares = np.bincount(cells, weights=deviations**2, minlength=groups * count)
+        m2 = np.asarray(squares, np.float64).reshape(groups, count, 1)
     return FoldMoments(target=target, rows=rows, sums=sums, m2=m2)
 
 

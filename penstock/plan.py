@@ -2,7 +2,8 @@
 
     FeaturePlan.encode(batch)  ->  float32 (rows, width), dense or CSR
     FeaturePlan.labels(batch)  ->  float32 (rows,)
-    FeaturePlan.to_json()          plan.json, which FeaturePlan.from_json reads
+    FeaturePlan.save(folder)       plan.json, and long vocabularies; FeaturePlan.load(folder) reads it
+    FeaturePlan.to_json()          all of it as one text, which FeaturePlan.from_json reads
 
 ``penstock.planning.build_plan`` makes a plan from statistics.
 
@@ -20,19 +21,20 @@ import bisect
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from penstock import planfile, storage
 from penstock.columns import KINDS, PlanColumn, Slot
 from penstock.columns.base import OutOfFold, Worded
 from penstock.columns.layouts import dense_matrix, sparse_matrix
 from penstock.encode import LabelRule, Where
-from penstock.errors import InputError, MissingColumnsError, listed
+from penstock.errors import InputError, MissingColumnsError, MissingFileError, listed
 from penstock.labelmoments import Folds
 from penstock.sketch import Ints
 from penstock.spec import Task
@@ -77,6 +79,7 @@ class FeaturePlan:
         dense_row_bytes: Predicted bytes of a dense RecordIO record.
         sparse_row_bytes: Predicted mean bytes of a sparse one, on rows like the train split's.
         fitted_on: What it was learned from: ``{"curated": <digest>, "split": "train", "rows": n}``.
+        dropped: Features that the fit left out, with the reason of each.
     """
 
     task: Task
@@ -86,6 +89,7 @@ class FeaturePlan:
     dense_row_bytes: int
     sparse_row_bytes: float
     fitted_on: Mapping[str, Any]
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -226,35 +230,71 @@ class FeaturePlan:
         body = json.dumps(self._body(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()
 
+    def save(self, uri: str) -> None:
+        """Write the plan into the folder ``uri``: long vocabularies as Parquet, then plan.json."""
+        body = self._body()
+        body["columns"], files = planfile.taken_apart(body["columns"])
+        for name, content in files.items():
+            storage.write_bytes(storage.join(uri, name), content)
+        text = _laid_out({"sha256": self.sha256} | body) + "\n"
+        storage.write_bytes(storage.join(uri, planfile.FILE), text.encode())
+
+    @classmethod
+    def load(cls, uri: str) -> FeaturePlan:
+        """Return the plan that ``save`` wrote into the folder ``uri``.
+
+        Raises:
+            MissingFileError: It is not there, or not all of it.
+            InputError: It is of another schema version, or was changed by hand.
+        """
+
+        def read(name: str) -> bytes:
+            where = storage.join(uri, name)
+            if not storage.exists(where):
+                raise MissingFileError("plan", where, "fit again: penstock fit SPEC")
+            return storage.read_bytes(where)
+
+        return cls._of(json.loads(read(planfile.FILE)), read)
+
     def to_json(self) -> str:
-        """Return plan.json: one entry per source column, for people as well."""
+        """Return the whole plan as one text, for people as well: one entry per source column."""
         return _laid_out({"sha256": self.sha256} | self._body()) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> FeaturePlan:
-        """Return the plan that ``to_json`` wrote.
+        """Return the plan that ``to_json`` wrote, or ``save`` where it wrote plan.json alone.
 
         Raises:
-            InputError: The text is of another schema version, or was changed by hand.
+            InputError: The text is of another schema version, was changed by hand, or is not all.
         """
-        body = json.loads(text)
+
+        def read(name: str) -> bytes:
+            raise InputError(
+                f"plan: a part of it lies in {name!r}, expected all of it in one text\n"
+                "  read it with FeaturePlan.load(folder)"
+            )
+
+        return cls._of(json.loads(text), read)
+
+    @classmethod
+    def _of(cls, body: dict[str, Any], read: Callable[[str], bytes]) -> FeaturePlan:
         if body.get("schema_version") != SCHEMA_VERSION:
             raise InputError(
                 f"plan: schema_version is {body.get('schema_version')!r}, expected {SCHEMA_VERSION}\n"
                 "  fit again: penstock fit SPEC"
             )
+        columns = planfile.joined(body["columns"], read)
         label = {k: v for k, v in body["label"].items() if k != "expected"}
         classes = label.pop("classes")
         plan = cls(
             task=body["task"],
             label=LabelRule(**label, task=body["task"], classes=classes and tuple(classes)),
-            columns=tuple(
-                KINDS[entry["kind"]].column.from_entry(entry) for entry in body["columns"]
-            ),
+            columns=tuple(KINDS[entry["kind"]].column.from_entry(entry) for entry in columns),
             layout=body["layout"],
             dense_row_bytes=body["row_bytes"]["dense"],
             sparse_row_bytes=body["row_bytes"]["sparse"],
             fitted_on=body["fitted_on"],
+            dropped={each["name"]: each["reason"] for each in body.get("dropped", ())},
         )
         if plan.sha256 != body["sha256"]:
             raise InputError(
@@ -271,6 +311,7 @@ class FeaturePlan:
             head = {"name": column.name, "kind": column.kind, "type": body.pop("type")}
             columns.append(head | {"outputs": outputs} | body)
             first += len(column.names())
+        dropped = [{"name": name, "reason": reason} for name, reason in self.dropped.items()]
         return {
             "schema_version": SCHEMA_VERSION,
             "task": self.task,
@@ -285,7 +326,7 @@ class FeaturePlan:
             "row_bytes": {"dense": self.dense_row_bytes, "sparse": self.sparse_row_bytes},
             "fitted_on": dict(self.fitted_on),
             "columns": columns,
-        }
+        } | ({"dropped": dropped} if dropped else {})
 
 
 def _check_columns(batch: Any, columns: Sequence[str], where: Where) -> None:

@@ -16,25 +16,44 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.columns import KINDS, PlanColumn
+from penstock.columns.interaction import InteractionColumn, interaction
 from penstock.encode import LabelRule
 from penstock.errors import DataError, InputError, PenstockError, listed
 from penstock.plan import FeaturePlan
+from penstock.selection import Dropped, excess, orphans, unselected
 from penstock.sketch import Floats
-from penstock.spec import CategoricalFeatures, NumericFeatures, Spec
+from penstock.spec import (
+    BooleanFeatures,
+    CategoricalFeatures,
+    DatetimeFeatures,
+    InteractionFeatures,
+    NumericFeatures,
+    Spec,
+    TextFeatures,
+    VectorFeatures,
+)
 from penstock.states import CategoryState, ColumnState, NumericState
 from penstock.statistics import Statistics
 
 __all__ = ["Rule", "build_plan", "features", "raise_all", "spec_classes"]
 
-Rule = NumericFeatures | CategoricalFeatures
+Rule = (
+    NumericFeatures
+    | CategoricalFeatures
+    | TextFeatures
+    | BooleanFeatures
+    | DatetimeFeatures
+    | VectorFeatures
+)
 SHOWN = 5
 
 
 def features(spec: Spec) -> Iterator[tuple[str, Rule]]:
     """Yield every feature column with its rule, in the order of the spec."""
     for rule in spec.features:
-        for column in rule.columns:
-            yield column, rule
+        if not isinstance(rule, InteractionFeatures):
+            for column in rule.columns:
+                yield column, rule
 
 
 def spec_classes(spec: Spec) -> tuple[str | int | float | bool, ...] | None:
@@ -66,12 +85,17 @@ def build_plan(statistics: Statistics, spec: Spec, *, fitted_on: Mapping[str, An
     problems: list[PenstockError] = []
     label = _label(statistics, spec, problems)
     columns: list[PlanColumn] = []
+    kept = list(features(spec))
+    dropped = excess(statistics, kept, problems)
+    kept = _without(kept, dropped)
     try:
-        _check_width(statistics, spec)
-        columns = _columns(statistics, spec, problems)
+        _check_width(statistics, spec, kept)
+        columns = _columns(statistics, kept, problems)
     except InputError as error:
         problems.append(error)
     raise_all(problems)
+    dropped += unselected(statistics, spec, kept)
+    columns = _selected(spec, columns, dropped)
     _check_names(columns)
     dense, sparse = _row_bytes(statistics, columns)
     asked = spec.dataset.layout
@@ -84,13 +108,65 @@ def build_plan(statistics: Statistics, spec: Spec, *, fitted_on: Mapping[str, An
         dense_row_bytes=dense,
         sparse_row_bytes=sparse,
         fitted_on=fitted_on,
+        dropped={each.name: each.reason for each in dropped},
     )
 
 
-def _columns(statistics: Statistics, spec: Spec, problems: list[PenstockError]) -> list[PlanColumn]:
+def _without(
+    kept: Sequence[tuple[str, Rule]], dropped: Sequence[Dropped]
+) -> list[tuple[str, Rule]]:
+    gone = {each.name for each in dropped}
+    return [(name, rule) for name, rule in kept if name not in gone]
+
+
+def _selected(
+    spec: Spec, columns: Sequence[PlanColumn], dropped: list[Dropped]
+) -> list[PlanColumn]:
+    """Return the columns that are not in ``dropped``, and the products; add those that lost a part.
+
+    Raises:
+        DataError: No column is left.
+        InputError: The products make the matrix too wide.
+    """
+    gone = {each.name: each.reason for each in dropped}
+    kept = [column for column in columns if column.name not in gone]
+    if not kept:
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in gone.items())
+        raise DataError(
+            f"features: all {len(gone):,} columns are left out of the plan, expected one at least\n"
+            f"{reasons}\n  relax select or max_missing_share, or check merge.derive and merge.where"
+        )
+    lost = orphans(spec, gone)
+    dropped += lost
+    by_name = {column.name: column for column in columns}
+    without = {each.name for each in lost}
+    products = [
+        interaction(rule, by_name)
+        for rule in spec.features
+        if isinstance(rule, InteractionFeatures) and rule.label not in without
+    ]
+    _check_products(spec, sum(len(column.names()) for column in kept), products)
+    return [*kept, *products]
+
+
+def _check_products(spec: Spec, width: int, products: Sequence[InteractionColumn]) -> None:
+    limit, whole = spec.dataset.max_width, width + sum(each.width for each in products)
+    if whole <= limit or not products:
+        return
+    widest = max(products, key=lambda each: each.width)
+    raise InputError(
+        f"features: width would be {whole:,}, dataset.max_width is {limit:,}\n"
+        f"  interaction {widest.name!r} alone makes {widest.width:,} columns\n"
+        "  set min_frequency or max_categories on its parts, leave it out, or raise dataset.max_width"
+    )
+
+
+def _columns(
+    statistics: Statistics, kept: Sequence[tuple[str, Rule]], problems: list[PenstockError]
+) -> list[PlanColumn]:
     """Return the fitted columns; add to ``problems`` what is wrong with the others."""
     columns: list[PlanColumn] = []
-    for name, rule in features(spec):
+    for name, rule in kept:
         try:
             columns.append(KINDS[rule.kind].fit(name, rule, statistics))
         except DataError as error:
@@ -173,21 +249,28 @@ def _shown(value: float | str) -> str:
     return repr(int(value) if whole else value)
 
 
-def _check_width(statistics: Statistics, spec: Spec) -> None:
+def _check_width(statistics: Statistics, spec: Spec, kept: Sequence[tuple[str, Rule]]) -> None:
     """Raise unless the matrix is narrow enough. Predicts; makes no vocabulary."""
-    widths = {name: KINDS[rule.kind].width(name, rule, statistics) for name, rule in features(spec)}
+    widths = {name: KINDS[rule.kind].width(name, rule, statistics) for name, rule in kept}
     width, limit = sum(widths.values()), spec.dataset.max_width
     if width <= limit:
         return
     widest = max(widths, key=lambda name: widths[name])
-    state = statistics.columns[widest]
-    about = "" if state.distinct_is_exact else "about "
+    state, rule = statistics.columns[widest], dict(kept)[widest]
+    exact = getattr(rule, "encode", "one_hot") != "one_hot" or state.distinct_is_exact
+    about = "" if exact else "about "
     lines = [f"features: width would be {about}{width:,}, dataset.max_width is {limit:,}"]
-    if isinstance(state, CategoryState):
+    if getattr(rule, "encode", None) == "one_hot":
         lines += [
             f"  column {widest!r} alone makes {about}{widths[widest]:,} columns "
             f"(one_hot of {about}{state.distinct:,} values)",
-            "  set min_frequency or max_categories on it, leave it out, or raise dataset.max_width",
+            "  set min_frequency or max_categories on it, or encode: target, frequency, ordinal or hash; leave "
+            "it out, or raise dataset.max_width",
+        ]
+    elif (buckets := getattr(rule, "buckets", 0)) and widths[widest] >= buckets:
+        lines += [
+            f"  column {widest!r} alone makes {widths[widest]:,} columns (buckets: {buckets:,})",
+            "  set fewer buckets on it, leave it out, or raise dataset.max_width",
         ]
     else:
         lines.append("  leave columns out, or raise dataset.max_width")

@@ -142,10 +142,13 @@ def _show_features(console: Console, plan: FeaturePlan) -> None:
         console, "features", "column", "kind", "missing becomes", "outputs", right=("outputs",)
     )
     for column in plan.columns:
-        fill = column.fill
-        value = "refused" if fill.value is None else f"{fill.value} ({fill.rule})"
+        fill = getattr(column, "fill", None)
+        value = "" if fill is None else f"{fill.value} ({fill.rule})"
+        value = "refused" if fill is not None and fill.value is None else value
         shown.add_row(column.name, column.kind, value, f"{len(column.names()):,}")
     console.print(shown, "")
+    for name, reason in plan.dropped.items():
+        console.print(f"[yellow]left out[/] {name}: {reason}", highlight=False)
 
 
 def _show_dataset(

@@ -182,8 +182,8 @@ def _fit(context: Context, run_id: str) -> dict[str, Any]:
 def _plan(workspace: Workspace) -> Any:
     from penstock.plan import FeaturePlan
 
-    content = storage.read_bytes(workspace.uri(workspace.done("fit").outputs["plan"]))
-    return FeaturePlan.from_json(content.decode())
+    path = workspace.uri(workspace.done("fit").outputs["plan"])
+    return FeaturePlan.load(path.removesuffix("/plan.json"))
 
 
 def _convert_depends(workspace: Workspace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from penstock.cells import names_array
 from penstock.errors import InputError
+from penstock.fingerprints import fingerprints, merged_fingerprints
 from penstock.groups import GroupState
 from penstock.sketch import Floats, Moments, Sketch
 from penstock.states import (
@@ -180,12 +181,14 @@ class Statistics:
         columns: One state per column, by name, in the order they were asked for.
         label: Name of the label among the co-moments, if there was one.
         comoments: Of the label and all numeric columns.
+        fingerprints: Of the compared columns, by name; see ``penstock.fingerprints``.
     """
 
     rows: int
     columns: Mapping[str, ColumnState]
     label: str | None
     comoments: CoMoments
+    fingerprints: Mapping[str, int] = field(default_factory=dict)
 
     def trimmed(self) -> Statistics:
         """Return them with every column's state at its bounded size. Do this after all merging."""
@@ -211,6 +214,8 @@ class Statistics:
                 for name, value in _fields(self.comoments).items()
             },
         }
+        if self.fingerprints:
+            body["fingerprints"] = dict(self.fingerprints)
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
     @classmethod
@@ -237,6 +242,7 @@ class Statistics:
                 names=tuple(body["comoments"]["names"]),
                 **{k: v.reshape(shape).astype(np.float64) for k, v in arrays.items()},
             ),
+            fingerprints=body.get("fingerprints", {}),
         )
 
 
@@ -263,6 +269,7 @@ def merge(parts: Sequence[Statistics]) -> Statistics:
         },
         label=first.label,
         comoments=comoments,
+        fingerprints=merged_fingerprints([part.fingerprints for part in parts]),
     )
 
 
@@ -276,6 +283,7 @@ class Collector:
 
     def __init__(self, wanted: Sequence[Wanted], *, label: str | None = None) -> None:
         self._wanted = tuple(wanted)
+        self._fingerprints: dict[str, int] = {}
         self._label = label
         self._rows = 0
         self._states: dict[str, list[ColumnState]] = {w.name: [_empty(w)] for w in self._wanted}
@@ -303,7 +311,8 @@ class Collector:
             binned = any(not state.distinct_is_exact for state in (states[0], states[-1]))
             arrays = [batch.column(name) for name in wanted.reads]
             if wanted.kind in EXTRA:
-                learned = target if wanted.kind == "target" else label
+                by_target = wanted.kind == "target" and target is not None
+                learned = target if by_target else label
                 states.append(EXTRA[wanted.kind].of(wanted, arrays, learned))
                 values = None
             else:
@@ -314,6 +323,8 @@ class Collector:
             if sum(state.entries for state in states[1:]) > PENDING_ENTRIES:
                 states[:] = [merge_states(states).trimmed()]
         self._comoments = self._comoments.merge(CoMoments.of(self._names, pairs))
+        added = fingerprints(batch, self._wanted)
+        self._fingerprints = merged_fingerprints([self._fingerprints, added])
 
     def finish(self) -> Statistics:
         """Return what the batches so far have taught."""
@@ -322,6 +333,7 @@ class Collector:
             columns={name: merge_states(states).trimmed() for name, states in self._states.items()},
             label=self._label,
             comoments=self._comoments,
+            fingerprints=self._fingerprints,
         )
 
 

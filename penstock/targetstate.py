@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.cells import names_array, plain, present, taken, texts, without_codes
+from penstock.errors import InputError
 from penstock.labelmoments import FoldMoments, Target, merge_moments, moments_by_fold
 from penstock.sketch import Floats, Ints
 from penstock.wanted import ExtraState, Wanted
@@ -38,7 +39,7 @@ class TargetState(ExtraState):
     type: str
     cap: int
     rows: int
-    missing: int  # type: ignore[misc]  # a field here, a property there
+    missing: int
     values: Any
     counts: Ints
     moments: FoldMoments
@@ -62,8 +63,13 @@ class TargetState(ExtraState):
             counts=np.empty(0, np.int64),
             moments=FoldMoments.empty(target, BESIDES),
         )
-        if not arrays or label is None:
+        if not arrays:
             return state
+        if label is None:
+            raise InputError(
+                f"statistics of column {wanted.name!r}: the rows come without labels, expected one each\n"
+                "  give them to Collector.add as target"
+            )
         array = without_codes(arrays[0], wanted.missing_values)
         values, codes = _coded(array)
         counts = np.bincount(codes, minlength=len(values) + 1)

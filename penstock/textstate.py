@@ -31,7 +31,7 @@ class TextState(ExtraState):
     name: str
     type: str
     rows: int
-    missing: int  # type: ignore[misc]  # a field here, a property there
+    missing: int
     tokens: Tokens
     documents: Ints
 

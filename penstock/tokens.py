@@ -30,6 +30,8 @@ SEED = 0
 NOT_A_WORD = r"[^\pL\pN_]+"
 WHITE = r"[\s\pZ\x0b\x1c-\x1f\x{85}]{2,}"  # \s is that of ASCII
 SPACE = 32
+# Bytes of a word: digits, letters, the underscore, and all of those of other alphabets' letters.
+WORD_BYTES = np.array([chr(b).isalnum() or b == ord("_") or b > 0x7F for b in range(256)])
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -90,7 +92,7 @@ class Tokens:
         if self.lower_case:
             array = pc.utf8_lower(array)
         if self.tokens == "words":
-            data, starts, ends, rows = _words(array, self.shortest_word)
+            data, starts, ends, rows = _words(array, self.shortest_word, apart=self.ngrams[1] > 1)
         else:
             data, starts, ends, rows = _characters(array)
         found: list[tuple[Ints, Any]] = []
@@ -106,15 +108,23 @@ class Tokens:
         )
 
 
-def _words(array: Any, shortest: int) -> tuple[Bytes, Ints, Ints, Ints]:
-    """Return bytes in which the words of a text stand one space apart, and each word's place.
+def _words(array: Any, shortest: int, *, apart: bool) -> tuple[Bytes, Ints, Ints, Ints]:
+    """Return bytes that have the words in them; and start, end and row of each word.
 
-    Returns:
-        The bytes; start, end and row of each word.
+    Args:
+        array: Arrow large_string array without nulls.
+        shortest: Characters of the shortest word to keep.
+        apart: Whether the words of a text must stand one space apart.
     """
-    array = pc.replace_substring_regex(array, pattern=NOT_A_WORD, replacement=" ")
+    # The letters of other alphabets need a regular expression; most texts do without.
+    foreign = pc.match_substring_regex(array, pattern=r"[^\x00-\x7f]")
+    if foreign.true_count:
+        words = pc.replace_substring_regex(
+            array.filter(foreign), pattern=NOT_A_WORD, replacement=" "
+        )
+        array = pc.replace_with_mask(array, foreign, words)
     data, offsets = _used(array)
-    letters = data != SPACE
+    letters = WORD_BYTES[data]
     # Whether a text begins at a byte, or the last one ends there.
     edges = np.zeros(len(data) + 1, np.bool_)
     edges[offsets] = True
@@ -124,16 +134,23 @@ def _words(array: Any, shortest: int) -> tuple[Bytes, Ints, Ints, Ints]:
     ends = np.flatnonzero(letters & (edges[1:] | ~after)) + 1
     characters = np.concatenate(([0], np.cumsum(_leads(data))))
     kept = characters[ends] - characters[starts] >= shortest
-    if not kept.all():
-        starts, ends = starts[kept], ends[kept]
-        steps = np.zeros(len(data) + 2, np.int8)
-        steps[starts] += 1
-        steps[ends + ~edges[ends]] -= 1  # with the space behind it, if the text goes on
-        mask = np.cumsum(steps[: len(data)], dtype=np.int8).astype(np.bool_)
-        places = np.concatenate(([0], np.cumsum(mask)))
-        rows = np.searchsorted(offsets, starts, side="right") - 1
-        return data[mask], places[starts], places[ends - 1] + 1, rows
-    return data, starts, ends, np.searchsorted(offsets, starts, side="right") - 1
+    starts, ends = starts[kept], ends[kept]
+    rows = np.searchsorted(offsets, starts, side="right") - 1
+    return (*_apart(data, starts, ends, edges), rows) if apart else (data, starts, ends, rows)
+
+
+def _apart(
+    data: Bytes, starts: Ints, ends: Ints, edges: npt.NDArray[np.bool_]
+) -> tuple[Bytes, Ints, Ints]:
+    """Return the words with one space behind each but a text's last; and their new places."""
+    steps = np.zeros(len(data) + 2, np.int8)
+    steps[starts] += 1
+    steps[ends + ~edges[ends]] -= 1
+    kept = np.cumsum(steps[: len(data)], dtype=np.int8).astype(np.bool_)
+    places = np.concatenate(([0], np.cumsum(kept)))
+    spaced = data.copy()
+    spaced[ends[~edges[ends]]] = SPACE
+    return spaced[kept], places[starts], places[ends - 1] + 1
 
 
 def _characters(array: Any) -> tuple[Bytes, Ints, Ints, Ints]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,10 @@ def wanted(rows: Any, of: Spec) -> list[Wanted]:
     label = label_rule(rows, of)
     kind = "numeric" if label.numeric else "categorical"
     found = [
-        completed(each, key=of.merge.key, label=label)
+        replace(
+            completed(each, key=of.merge.key, label=label),
+            compared=of.select.drop_duplicates and not each.inputs,
+        )
         for name, rule in features(of)
         for each in KINDS[rule.kind].wanted(name, schema[name], rule)
     ]

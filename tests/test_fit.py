@@ -229,8 +229,8 @@ def test_the_plan_is_that_of_the_train_split_alone(fitted, frame):
     assert whole.fill.value == frame["k"].median()
     counts = frame["c"].fillna("(missing)").value_counts()
     frequent = counts[counts >= 0.02 * 37_500]
-    assert dict(name.encoding.categories) == frequent.to_dict()
-    assert (name.encoding.rare_values, name.encoding.rare_rows) == (1, counts["rare"])
+    assert dict(name.encoding.vocabulary.categories) == frequent.to_dict()
+    assert (name.encoding.vocabulary.rare_values, name.encoding.vocabulary.rare_rows) == (1, counts["rare"])
     assert fitted.plan.names == (
         "n",
         "n__missing",
@@ -330,7 +330,8 @@ def test_an_error_of_the_data_is_told_after_the_scan(spark, curated):
     assert str(caught.value) == (
         "features: width would be 37,500, dataset.max_width is 10,000\n"
         "  column 'id' alone makes 37,500 columns (one_hot of 37,500 values)\n"
-        "  set min_frequency or max_categories on it, leave it out, or raise dataset.max_width"
+        "  set min_frequency or max_categories on it, or encode: target, frequency, ordinal or hash; leave "
+        "it out, or raise dataset.max_width"
     )
 
 

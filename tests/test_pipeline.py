@@ -235,7 +235,8 @@ LATE = {
         2,
         "features: width would be 79,993, dataset.max_width is 10,000\n"
         "  column 'code' alone makes 79,993 columns (one_hot of 79,993 values)\n"
-        "  set min_frequency or max_categories on it, leave it out, or raise dataset.max_width\n",
+        "  set min_frequency or max_categories on it, or encode: target, frequency, ordinal or hash; leave "
+        "it out, or raise dataset.max_width\n",
     ),
     "a numeric feature that is text": (
         lambda root: None,

@@ -395,7 +395,8 @@ def test_too_wide_a_matrix_is_refused_and_the_column_that_makes_it_so_is_named()
     assert str(caught.value) == (
         "features: width would be 100,003, dataset.max_width is 10,000\n"
         "  column 'city' alone makes 100,000 columns (one_hot of 100,000 values)\n"
-        "  set min_frequency or max_categories on it, leave it out, or raise dataset.max_width"
+        "  set min_frequency or max_categories on it, or encode: target, frequency, ordinal or hash; leave "
+        "it out, or raise dataset.max_width"
     )
     for options in ({"min_frequency": 2}, {"max_categories": 9}):
         assert (
@@ -416,7 +417,8 @@ def test_a_column_with_more_values_than_are_counted_is_refused_by_an_estimate():
     assert str(caught.value) == (
         "features: width would be about 193,102, dataset.max_width is 10,000\n"
         "  column 'city' alone makes about 193,102 columns (one_hot of about 193,102 values)\n"
-        "  set min_frequency or max_categories on it, leave it out, or raise dataset.max_width"
+        "  set min_frequency or max_categories on it, or encode: target, frequency, ordinal or hash; leave "
+        "it out, or raise dataset.max_width"
     )
 
 

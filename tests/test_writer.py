@@ -214,6 +214,16 @@ def test_shards_are_equal_and_tasks_cover_all_rows_in_order(sizes, count, slots)
     assert min(slots, count) <= len(runs) <= count
 
 
+@pytest.mark.parametrize(
+    ("shards", "row_groups", "slots", "tasks"),
+    [(3, 9, 2, 3), (8, 9, 2, 4), (8, 1, 2, 2), (100, 9, 1, 7), (1, 1, 8, 1)],
+)
+def test_a_task_writes_some_shards_fewer_where_row_groups_are_few(shards, row_groups, slots, tasks):
+    sources = [Source(uri="f", rows=1000, row_groups=row_groups)]
+
+    assert len(_runs(_pieces(sources, 1000, shards), slots)) == tasks
+
+
 def test_shards_are_counted_by_size_with_some_for_all_cores_and_a_multiple_of_hosts():
     assert planned_shards(10, 100, 2**20) == 1
     assert planned_shards(1_000_000, 100, 2**20) == 96

@@ -19,7 +19,7 @@ from penstock.spec import BooleanFeatures
 from penstock.states import CategoryState, Wanted
 from penstock.statistics import Statistics
 
-__all__ = ["KIND", "BooleanColumn", "true_share"]
+__all__ = ["KIND", "BooleanColumn", "label_means", "rows_of"]
 
 COUNTED = 4096
 SHOWN = 5
@@ -203,10 +203,19 @@ def _others(state: CategoryState, other: Any, expected: str) -> DataError:
     )
 
 
-def true_share(state: CategoryState, rule: BooleanFeatures) -> tuple[float, float, float]:
+def rows_of(state: CategoryState, rule: BooleanFeatures) -> tuple[float, float, float]:
     """Return the rows that are true, those that are false, and the missing ones."""
     true, false = _words(state.type, rule)
     return float(_rows(state, true)), float(_rows(state, false)), float(state.missing)
+
+
+def label_means(state: CategoryState, rule: BooleanFeatures) -> list[tuple[int, float]]:
+    """Return the rows with a label, and the sum of their labels: of true ones, and of false ones."""
+    found = []
+    for words in _words(state.type, rule):
+        at = lookup(state.values, names_array(list(words))) < len(words)
+        found.append((int(state.label_rows[at].sum()), float(state.label_sums[at].sum())))
+    return found
 
 
 def wanted(name: str, kind: str, rule: BooleanFeatures) -> list[Wanted]:

@@ -238,8 +238,7 @@ def width(name: str, rule: CategoricalFeatures, statistics: Statistics) -> int:
         return rule.buckets + indicator
     if rule.encode == "target":
         labels = statistics.columns[name + SUFFIX]
-        by_class = isinstance(labels, TargetState) and labels.moments.target.by_class
-        return (labels.moments.sums.shape[2] if by_class else 1) + indicator
+        return (labels.moments.width if isinstance(labels, TargetState) else 1) + indicator
     if not isinstance(state, CategoryState) or rule.encode != "one_hot":
         return 1 + indicator
     if needs_all(state, rule):

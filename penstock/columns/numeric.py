@@ -22,7 +22,7 @@ from penstock.spec import NumericFeatures
 from penstock.states import NumericState, Wanted
 from penstock.statistics import Statistics
 
-__all__ = ["KIND", "NumericColumn", "carried_name", "grouped_name"]
+__all__ = ["KIND", "NumericColumn", "carried_name", "grouped_name", "imputed", "reads_problems"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,20 +203,8 @@ def fit(name: str, rule: NumericFeatures, statistics: Statistics) -> NumericColu
     Raises:
         DataError: Its values break its rule.
     """
-    state = statistics.columns[name]
-    if not isinstance(state, NumericState):
-        raise not_for(state, rule.kind)
-    base, carry = _carried(name, rule, statistics, state)
-    for each in (state, base):
-        if each.infinities:
-            raise DataError(
-                f"column {each.name!r}: {each.infinities:,} of {each.rows:,} rows of the train split are "
-                "infinite, expected finite numbers\n"
-                "  mend them in merge.derive, or filter them in merge.where"
-            )
-    fill = numeric_fill(state, rule, carried=base)
-    groups, fills, rows = _fills(rule, statistics, base, fill)
-    sample, clip = Imputed.of(base, fills, rows), None
+    state, fill, groups, carry, sample = _sample(name, rule, statistics)
+    clip = None
     if rule.clip is not None:
         clip, sample = clip_of(sample, rule.clip)
     bins = bins_of(sample, rule.bins, rule.bins_output) if rule.scale == "bins" else None
@@ -231,6 +219,34 @@ def fit(name: str, rule: NumericFeatures, statistics: Statistics) -> NumericColu
         clip=clip,
         bins=bins,
     )
+
+
+def imputed(name: str, rule: NumericFeatures, statistics: Statistics) -> Imputed:
+    """Return the imputed train split of a column, before clipping and scaling.
+
+    Raises:
+        DataError: Its values break its rule.
+    """
+    return _sample(name, rule, statistics)[-1]
+
+
+def _sample(
+    name: str, rule: NumericFeatures, statistics: Statistics
+) -> tuple[NumericState, Fill, GroupFill | None, Carry | None, Imputed]:
+    state = statistics.columns[name]
+    if not isinstance(state, NumericState):
+        raise not_for(state, rule.kind)
+    base, carry = _carried(name, rule, statistics, state)
+    for each in (state, base):
+        if each.infinities:
+            raise DataError(
+                f"column {each.name!r}: {each.infinities:,} of {each.rows:,} rows of the train split are "
+                "infinite, expected finite numbers\n"
+                "  mend them in merge.derive, or filter them in merge.where"
+            )
+    fill = numeric_fill(state, rule, carried=base)
+    groups, fills, rows = _fills(rule, statistics, base, fill)
+    return state, fill, groups, carry, Imputed.of(base, fills, rows)
 
 
 def _carried(
@@ -313,6 +329,23 @@ def problems(name: str, kind: str, rule: NumericFeatures) -> Iterator[PenstockEr
                 f"  set {option} to another one, or another impute rule"
             )
     yield from _scale_problems(head, rule)
+
+
+def reads_problems(
+    name: str, rule: NumericFeatures, types: Mapping[str, str]
+) -> Iterator[PenstockError]:
+    """Yield what is wrong with the types of the columns that fill this one; they may be missing."""
+    for column in rule.reads:
+        kind = family(types.get(column, "null"))
+        if rule.impute == "carry_over" and kind not in ("number", "boolean", "null"):
+            remedy = f"set carry_from of column {name!r} to a column of numbers"
+            yield SchemaMismatchError(
+                "curated", column, types[column], "a number or boolean", remedy
+            )
+        elif rule.impute == "by_group" and kind == "other":
+            remedy = f"set group_by of column {name!r} to a column of names"
+            expected = "a string, number, boolean or date"
+            yield SchemaMismatchError("curated", column, types[column], expected, remedy)
 
 
 def _scale_problems(head: str, rule: NumericFeatures) -> Iterator[InputError]:

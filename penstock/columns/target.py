@@ -135,7 +135,7 @@ def target_encoding(
         DataError: There are more classes than can be encoded.
     """
     target = labels.moments.target
-    classes = labels.moments.sums.shape[2] if target.by_class else None
+    classes = labels.moments.width if target.by_class else None
     if classes is not None and classes > MAX_CLASSES:
         raise DataError(
             f"column {labels.name.removesuffix(SUFFIX)!r}: encode is 'target', and the label has more "

@@ -31,6 +31,7 @@ SAMPLE_ROWS = 1024
 SHARD_ROWS = 32_768
 FEW_SHARDS = 8
 FOOTER_READERS = 16
+MAX_TASK_SHARDS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,14 +242,15 @@ def _pieces(sources: Sequence[Source], rows: int, count: int) -> list[Piece]:
 
 
 def _runs(pieces: Sequence[Piece], slots: int) -> list[tuple[Piece, ...]]:
-    """Give neighbouring shards to one task where they would read the same row groups twice.
+    """Give neighbouring shards to one task: a task costs about as much as a shard of 64 MiB.
 
-    A row group is decoded from its start, so each task that begins inside one decodes rows it has no
-    use for. As many tasks as there are row groups, or slots if more: none waits for want of a task.
+    Two tasks for each slot even out their differences. One is enough where there are few row groups:
+    one that begins inside a row group decodes it from its start, rows of others included.
     """
     shards = [tuple(group) for _, group in groupby(pieces, key=lambda piece: piece.part)]
     groups = sum({piece.source.uri: piece.source.row_groups for piece in pieces}.values())
-    tasks = min(len(shards), max(slots, groups))
+    wanted = 2 * slots if groups >= 2 * slots else slots
+    tasks = max(min(len(shards), wanted), math.ceil(len(shards) / MAX_TASK_SHARDS))
     bounds = [len(shards) * task // tasks for task in range(tasks + 1)]
     return [
         tuple(piece for shard in shards[start:stop] for piece in shard)

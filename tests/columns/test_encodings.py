@@ -48,7 +48,7 @@ def test_ordinal_by_name_is_that_of_scikit_learn(train, test):
 
     ours = encoded(fitted, test)
 
-    values = sorted({v for v in named(train)[:, 0]}, key=str.encode)
+    values = sorted(set(named(train)[:, 0]), key=str.encode)
     theirs = OrdinalEncoder(
         categories=[values], handle_unknown="use_encoded_value", unknown_value=-1
     ).fit(named(train))
@@ -279,4 +279,3 @@ def test_options_that_do_not_go_with_the_encoding_are_refused_with_their_lines(l
         parse(text, path="p.yaml")
 
     assert str(caught.value).split("\n  ") == ["p.yaml: 2 problems", *problems]
-

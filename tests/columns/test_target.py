@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_random_labels_leave_no_trace_in_the_encoding_of_train_rows():
 def test_parts_in_any_order_and_through_json_make_the_same_plan(cells, cuts, task):
     rows, of = table(cells, task), target(task=task)
     edges = sorted({0, len(cells), *(min(cut, len(cells)) for cut in cuts)})
-    parts = [rows.slice(a, b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [rows.slice(a, b - a) for a, b in itertools.pairwise(edges)]
     learned = [Statistics.from_json(statistics(part, of=of).to_json()) for part in parts]
     empty = statistics(rows.slice(0, 0), of=of)
 

@@ -1,21 +1,21 @@
 """Finds the parts of many records at once, from one of them.
 
-A canonical record is a few windows of nearly constant bytes around slots of any length, the packed
+A canonical record is a few runs of constant bytes around varints and slots of any length, the packed
 values and keys and the texts:
 
-    dense    [window values_size] values [window: label]
-    sparse   [window values_size] values [window keys_size] keys [window: shape, label]
-    + uid    ... [window: label uid_size] uid [empty window]
+    dense    tag <size> name tag <size> tag <size> tag <length> [values] label
+    sparse   tag <size> name tag <size> tag <size> tag <length> [values] tag <length> [keys] shape label
+    + uid    ... tag <length> [uid]
 
-Records of one layout differ in their slots and labels, and in lengths whose varints have
-equal sizes. So one record, parsed with care, gives patterns and masks for all others like it:
-gather each window, compare it as 64-bit words, read the lengths, step over the slots. Nothing is
-believed that is not compared: every length must agree with the others and with the frame.
+So one record, parsed with care, gives the steps for all others like it: compare constant bytes, read
+a length, step over a slot. Nothing is believed that is not compared: every length must agree with
+the others and with the frame.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,53 +23,61 @@ import numpy.typing as npt
 from penstock.recordio.message import INT32, ITEM_BYTES, Piece, Row
 from penstock.recordio.segments import Bytes, Indices, every, stride_of, windows
 
-__all__ = ["Inline", "Layout", "Slot", "Spans", "Stated", "layout_of", "match"]
+__all__ = ["Inline", "Layout", "Slot", "Spans", "Step", "layout_of", "match"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """Where bytes of any length stand in a layout: they follow window ``number of the slot``.
+    """Bytes of any length in a record.
 
     Attributes:
         entry: Number of the entry; -1 for a text of the record.
         part: ``values``, ``keys``, or the number of the text's field.
-        size_bytes: Of the varint of their length, which ends the window.
-        item_bytes: The length is a multiple of it.
+        offset: Where they begin in the record that the layout was learned from.
+        size_bytes: Their length there.
+        item_bytes: Every length is a multiple of it.
     """
 
     entry: int
     part: str
+    offset: int
     size_bytes: int
     item_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stated:
-    """A varint in a window that states a length in which slots are counted.
+class Inline:
+    """Values of a label, of one length in all records.
 
     Attributes:
-        window: Its window.
-        offset: Where it begins there.
-        size_bytes: How long it is.
-        base: Its value less the lengths of the slots.
-        slots: First and last (exclusive) slot that it counts.
+        entry: Number of the entry.
+        offset: Where they begin in the record that the layout was learned from.
+        size_bytes: Their length.
     """
 
-    window: int
+    entry: int
     offset: int
     size_bytes: int
-    base: int
-    slots: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inline:
-    """Label values inside a window: an entry, a window, an offset there, and a length in bytes."""
+class Step:
+    """What comes next in a record.
 
-    entry: int
-    window: int
+    Attributes:
+        what: ``fixed``: bytes to compare. ``size``: a varint, the length of a message; ``end``:
+            that message ends here. ``slot``: a varint, and as many bytes.
+        content: The bytes in the record that the layout was learned from.
+        mask: Which bits of them are common.
+        offset: Where they begin there.
+        inlines: Where inline values begin in them.
+    """
+
+    what: Literal["fixed", "size", "end", "slot"]
+    content: bytes
+    mask: bytes
     offset: int
-    size_bytes: int
+    inlines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,23 +86,17 @@ class Layout:
 
     Attributes:
         row: The record that it was learned from.
-        patterns: The bytes of each window; one more than slots.
-        masks: Which bits of them are common: all of a fixed byte, the top bit of a varint's.
-        slots: What stands behind each window but the last.
-        stated: Lengths to check, in the order of the record.
-        inlines: Label values inside windows.
-        fixed_bytes: Payload length less the lengths of the slots.
-        slot_bytes: By slot, its length in that record.
+        steps: How to read one.
+        slots: By ``slot`` step.
+        inlines: Label values, in the order of the record.
+        least_bytes: A record has no fewer.
     """
 
     row: Row
-    patterns: tuple[bytes, ...]
-    masks: tuple[bytes, ...]
+    steps: tuple[Step, ...]
     slots: tuple[Slot, ...]
-    stated: tuple[Stated, ...]
     inlines: tuple[Inline, ...]
-    fixed_bytes: int
-    slot_bytes: tuple[int, ...]
+    least_bytes: int
 
     def slot(self, entry: int, part: str) -> int | None:
         """Return the number of a slot, if the layout has it."""
@@ -113,24 +115,12 @@ class Spans:
         begins: By slot, where its bytes begin.
         lengths: By slot, how many they are.
         inlines: By inline values, where they begin.
-        stated: By stated length, its value.
     """
 
     rows: Indices
-    begins: tuple[Indices, ...] = ()
-    lengths: tuple[Indices, ...] = ()
-    inlines: tuple[Indices, ...] = ()
-    stated: tuple[Indices, ...] = ()
-
-    def at(self, chosen: npt.NDArray[np.bool_]) -> Spans:
-        """Return the spans of some of the records."""
-        return Spans(
-            rows=self.rows[chosen],
-            begins=tuple(each[chosen] for each in self.begins),
-            lengths=tuple(each[chosen] for each in self.lengths),
-            inlines=tuple(each[chosen] for each in self.inlines),
-            stated=tuple(each[chosen] for each in self.stated),
-        )
+    begins: tuple[Indices, ...]
+    lengths: tuple[Indices, ...]
+    inlines: tuple[Indices, ...]
 
 
 def layout_of(row: Row, found: list[Piece]) -> Layout:
@@ -140,63 +130,66 @@ def layout_of(row: Row, found: list[Piece]) -> Layout:
         row: The record.
         found: Its pieces.
     """
-    contents, masks = [bytearray()], [bytearray()]
+    steps: list[Step] = []
     slots: list[Slot] = []
-    stated: list[Stated] = []
     inlines: list[Inline] = []
-    blobs = [len(piece.content) for piece in found if piece.what == "blob"]
-    size_bytes = 0
+    offset = 0
     for piece in found:
-        content, window, offset = piece.content, len(slots), len(contents[-1])
+        size_bytes, mask = len(piece.content), b"\xff" * len(piece.content)
         if piece.what == "blob":
-            slots.append(_slot(row, piece, size_bytes))
-            contents.append(bytearray())
-            masks.append(bytearray())
-            continue
-        mask = _MASKS[piece.what]
-        if piece.what == "size":
-            counted = (window, window + piece.blobs)
-            base = _value(content) - sum(blobs[slice(*counted)])
-            stated.append(
-                Stated(
-                    window=window, offset=offset, size_bytes=len(content), base=base, slots=counted
-                )
-            )
+            slots.append(_slot(row, piece, offset))
+        elif piece.what in {"size", "end"}:
+            what: Literal["size", "end"] = "size" if piece.what == "size" else "end"
+            steps.append(Step(what=what, content=piece.content, mask=mask, offset=offset))
         elif piece.what == "blob_size":
-            size_bytes = len(content)
-        elif piece.what == "inline":
-            if row.entries[piece.entry].tensor.kind == INT32:
-                mask = 0x80
-            inline = Inline(
-                entry=piece.entry, window=window, offset=offset, size_bytes=len(content)
+            steps.append(Step(what="slot", content=piece.content, mask=mask, offset=offset))
+        else:
+            within: tuple[int, ...] = ()
+            if piece.what == "inline":
+                inlines.append(Inline(entry=piece.entry, offset=offset, size_bytes=size_bytes))
+                varints = row.entries[piece.entry].tensor.kind == INT32
+                mask, within = (b"\x80" if varints else b"\0") * size_bytes, (0,)
+            step = Step(
+                what="fixed", content=piece.content, mask=mask, offset=offset, inlines=within
             )
-            inlines.append(inline)
-        contents[-1] += content
-        masks[-1] += bytes([mask]) * len(content)
+            _append(steps, step)
+        offset += size_bytes
+    least = sum(len(step.content) if step.what == "fixed" else step.what != "end" for step in steps)
     return Layout(
         row=row,
-        patterns=tuple(map(bytes, contents)),
-        masks=tuple(map(bytes, masks)),
+        steps=tuple(steps),
         slots=tuple(slots),
-        stated=tuple(stated),
         inlines=tuple(inlines),
-        fixed_bytes=sum(map(len, contents)),
-        slot_bytes=tuple(blobs),
+        least_bytes=least,
     )
 
 
-_MASKS = {"fixed": 0xFF, "size": 0x80, "blob_size": 0x80, "inline": 0}
+def _append(steps: list[Step], step: Step) -> None:
+    """Add constant bytes to those before them, if there are any."""
+    if not steps or steps[-1].what != "fixed":
+        steps.append(step)
+        return
+    before = steps[-1]
+    shift = len(before.content)
+    steps[-1] = replace(
+        before,
+        content=before.content + step.content,
+        mask=before.mask + step.mask,
+        inlines=before.inlines + tuple(shift + at for at in step.inlines),
+    )
 
 
-def _slot(row: Row, piece: Piece, size_bytes: int) -> Slot:
+def _slot(row: Row, piece: Piece, offset: int) -> Slot:
     item_bytes = 1
     if piece.part == "values":
         item_bytes = ITEM_BYTES.get(row.entries[piece.entry].tensor.kind, 1)
-    return Slot(entry=piece.entry, part=piece.part, size_bytes=size_bytes, item_bytes=item_bytes)
-
-
-def _value(content: bytes) -> int:
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(content))
+    return Slot(
+        entry=piece.entry,
+        part=piece.part,
+        offset=offset,
+        size_bytes=len(piece.content),
+        item_bytes=item_bytes,
+    )
 
 
 def match(data: Bytes, layout: Layout, rows: Indices, starts: Indices, ends: Indices) -> Spans:
@@ -211,30 +204,107 @@ def match(data: Bytes, layout: Layout, rows: Indices, starts: Indices, ends: Ind
     """
     if (run := _match_run(data, layout, rows, starts, ends)) is not None:
         return run
-    spans = Spans(rows=rows)
-    at, left = starts, layout.fixed_bytes
-    good = at + left <= ends
-    for number, pattern in enumerate(layout.patterns):
-        # From here on, good records have at least `left` bytes from `at` on.
-        if not good.all():
-            spans, at, ends = spans.at(good), at[good], ends[good]
-        good = _equal(data, at, pattern, layout.masks[number])
-        spans = _with_window(data, layout, spans, number, at)
-        at, left = at + len(pattern), left - len(pattern)
-        if number == len(layout.slots):
-            break
-        slot = layout.slots[number]
-        size = _varints(data, at - slot.size_bytes, slot.size_bytes)
-        spans = replace(spans, begins=(*spans.begins, at), lengths=(*spans.lengths, size))
-        at = at + size
-        good &= at + left <= ends
+    walk = _Walk(data=data, rows=rows, at=starts, ends=ends, left=layout.least_bytes)
+    walk.keep(starts + walk.left <= ends)
+    slots = iter(layout.slots)
+    for step in layout.steps:
+        if step.what == "fixed":
+            walk.fixed(step)
+        elif step.what == "size":
+            walk.size()
+        elif step.what == "slot":
+            walk.slot(next(slots))
+        else:
+            walk.end()
+    walk.keep(walk.at == walk.ends)
+    count = len(layout.slots)
+    return Spans(
+        rows=walk.rows,
+        begins=tuple(walk.found[: 2 * count : 2]),
+        lengths=tuple(walk.found[1 : 2 * count : 2]),
+        inlines=tuple(walk.inlines),
+    )
+
+
+class _Walk:
+    """A walk through many records at once; those that are not as expected fall behind.
+
+    Attributes:
+        rows: Records that are as expected so far.
+        at: Where the next step begins in each.
+        ends: Where each ends.
+        left: Least bytes of the steps to come; all records have as many.
+        found: Begin and length of each slot so far.
+        inlines: Begins of inline values so far.
+    """
+
+    def __init__(
+        self, *, data: Bytes, rows: Indices, at: Indices, ends: Indices, left: int
+    ) -> None:
+        self.data, self.rows, self.at, self.ends, self.left = data, rows, at, ends, left
+        self.found: list[Indices] = []
+        self.inlines: list[Indices] = []
+        self._open: list[Indices] = []
+
+    def keep(self, good: npt.NDArray[np.bool_]) -> None:
+        """Go on with some of the records."""
+        if good.all():
+            return
+        self.rows, self.at, self.ends = self.rows[good], self.at[good], self.ends[good]
+        for known in (self.found, self.inlines, self._open):
+            known[:] = [each[good] for each in known]
+
+    def fixed(self, step: Step) -> None:
+        """Compare constant bytes."""
+        self.keep(_equal(self.data, self.at, step.content, step.mask))
+        self.inlines += [self.at + offset for offset in step.inlines]
+        self.at = self.at + len(step.content)
+        self.left -= len(step.content)
+
+    def size(self) -> None:
+        """Read the length of a message, and remember where it must end."""
+        length = self._varint()
+        self._open.append(self.at + length)
+
+    def end(self) -> None:
+        """Compare where a message ends."""
+        self.keep(self.at == self._open.pop())
+
+    def slot(self, slot: Slot) -> None:
+        """Read a length, and step over as many bytes."""
+        length = self._varint()
+        good = self.at + length + self.left <= self.ends
         if slot.item_bytes > 1:
-            good &= size % slot.item_bytes == 0
-    good &= at == ends
-    for stated, found in zip(layout.stated, spans.stated, strict=True):
-        first, last = stated.slots
-        good &= found == sum(spans.lengths[first + 1 : last], spans.lengths[first] + stated.base)
-    return spans if good.all() else spans.at(good)
+            good &= length % slot.item_bytes == 0
+        self.found += [self.at, length]
+        self.at = self.at + length
+        self.keep(good)
+
+    def _varint(self) -> Indices:
+        """Return the varint that comes next in each record, at most 2**56, and go behind it."""
+        first = self.data.take(self.at)
+        value = (first & 0x7F).astype(np.int64)
+        size = np.ones(value.size, np.int64)
+        rows = np.flatnonzero(first >= 0x80)
+        for byte in range(1, _VARINT_BYTES):
+            if not rows.size:
+                break
+            more = self.data.take(self.at[rows] + byte, mode="clip")
+            value[rows] |= (more & 0x7F).astype(np.int64) << 7 * byte
+            size[rows] += 1
+            rows = rows[more >= 0x80]
+        self.at = self.at + size
+        self.left -= 1
+        good = self.at + self.left <= self.ends
+        good[rows] = False
+        if good.all():
+            return value
+        self.found.append(value)
+        self.keep(good)
+        return self.found.pop()
+
+
+_VARINT_BYTES = 8
 
 
 def _match_run(
@@ -249,20 +319,16 @@ def _match_run(
     stride = stride_of(starts)
     if stride is None or not (ends - starts == ends[0] - starts[0]).all():
         return None
-    slot_bytes = layout.slot_bytes
-    at, begins = starts, list[Indices]()
-    inlines: list[Indices] = []
-    for number, pattern in enumerate(layout.patterns):
-        mask = bytes(0xFF if byte == 0x80 else byte for byte in layout.masks[number])
-        inlines += [at + each.offset for each in layout.inlines if each.window == number]
-        if not _equal_run(data, at, stride, pattern, mask):
+    for step in layout.steps:
+        mask = step.mask.replace(b"\x80", b"\xff")
+        if not _equal_run(data, starts + step.offset, stride, step.content, mask):
             return None
-        at = at + len(pattern)
-        if number < len(slot_bytes):
-            begins.append(at)
-            at = at + slot_bytes[number]
-    lengths = tuple(np.full(rows.size, size) for size in slot_bytes)
-    return Spans(rows=rows, begins=tuple(begins), lengths=lengths, inlines=tuple(inlines))
+    return Spans(
+        rows=rows,
+        begins=tuple(starts + slot.offset for slot in layout.slots),
+        lengths=tuple(np.full(rows.size, slot.size_bytes) for slot in layout.slots),
+        inlines=tuple(starts + inline.offset for inline in layout.inlines),
+    )
 
 
 def _equal_run(data: Bytes, at: Indices, stride: int, pattern: bytes, mask: bytes) -> bool:
@@ -283,19 +349,6 @@ def _equal_run(data: Bytes, at: Indices, stride: int, pattern: bytes, mask: byte
     return True
 
 
-def _with_window(data: Bytes, layout: Layout, spans: Spans, number: int, at: Indices) -> Spans:
-    """Add what a window, which begins at ``at``, states and holds."""
-    stated = [
-        _varints(data, at + each.offset, each.size_bytes)
-        for each in layout.stated
-        if each.window == number
-    ]
-    inlines = [at + each.offset for each in layout.inlines if each.window == number]
-    if not stated and not inlines:
-        return spans
-    return replace(spans, stated=(*spans.stated, *stated), inlines=(*spans.inlines, *inlines))
-
-
 def _equal(data: Bytes, at: Indices, pattern: bytes, mask: bytes) -> npt.NDArray[np.bool_]:
     """Return which windows have the pattern's bits where the mask has ones."""
     size = len(pattern)
@@ -312,11 +365,3 @@ def _equal(data: Bytes, at: Indices, pattern: bytes, mask: bytes) -> npt.NDArray
             different |= (data[at + offset] ^ np.uint8(pattern[offset])) & np.uint8(mask[offset])
     same: npt.NDArray[np.bool_] = different == 0
     return same
-
-
-def _varints(data: Bytes, at: Indices, size_bytes: int) -> Indices:
-    """Return varints of one size; that they have it was compared by the mask."""
-    values = (data[at] & 0x7F).astype(np.int64)
-    for byte in range(1, size_bytes):
-        values |= (data[at + byte] & 0x7F).astype(np.int64) << 7 * byte
-    return values

@@ -118,19 +118,17 @@ class Piece:
 
     Attributes:
         what: ``blob``: values, keys or a text, of any length. ``blob_size``: its length, just
-            before it. ``size``: a length that counts blobs too. ``inline``: values of a label.
-            All else is ``fixed``.
+            before it. ``size``: the length of a message with blobs; ``end``, without bytes: where
+            that message ends. ``inline``: values of a label. All else is ``fixed``.
         content: The bytes.
         entry: Number of the entry whose blob or inline values these are; -1 for a text.
         part: For a blob: ``values``, ``keys``, or the text's ``3``, ``4``, ``5``.
-        blobs: For a size: how many of the next blobs it counts.
     """
 
-    what: Literal["fixed", "size", "blob_size", "blob", "inline"]
+    what: Literal["fixed", "size", "end", "blob_size", "blob", "inline"]
     content: bytes
     entry: int = -1
     part: str = ""
-    blobs: int = 0
 
 
 def pieces(row: Row) -> list[Piece]:
@@ -178,9 +176,10 @@ def _blob(entry: int, part: str, content: bytes) -> list[Piece]:
 
 def _wrapped(tag: bytes, body: list[Piece]) -> list[Piece]:
     size = varint(sum(len(piece.content) for piece in body))
-    blobs = sum(piece.what == "blob" for piece in body)
-    what: Literal["size", "fixed"] = "size" if blobs else "fixed"
-    return [*_fixed(tag), Piece(what=what, content=size, blobs=blobs), *body]
+    if not any(piece.what == "blob" for piece in body):
+        return [*_fixed(tag + size), *body]
+    end = Piece(what="end", content=b"")
+    return [*_fixed(tag), Piece(what="size", content=size), *body, end]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

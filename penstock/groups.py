@@ -2,9 +2,9 @@
 
     group -> rows, missing rows, sum; and (group, bin of values) -> rows, for medians
 
-A state has at most 131,072 entries. Beyond that it first makes bins of values (2^-12 of a value
-wide, each half way, at most four times wider), then forgets the half of the groups whose names have
-the larger hashes, and again. Which of these a merge arrives at depends on the union of the rows only.
+A state has at most 131,072 entries. Beyond that it first makes bins of values, each within 2^-12 of
+its middle, then within 2^-10, then forgets the half of the groups whose names have the larger
+hashes, and again. Which of these a merge arrives at depends on the union of the rows only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ from penstock.wanted import ExtraState, Wanted
 __all__ = ["MOST_ENTRIES", "GroupState"]
 
 MOST_ENTRIES = 131_072
-BITS = (0, 41, 42, 43)
-"""By level: how many bits of a double a bin leaves out. Past them, groups are left out."""
+LEVELS = (
+    *((bits, 0) for bits in (0, 41, 42, 43)),
+    *((43, halvings) for halvings in range(1, 17)),
+    *((bits, 16) for bits in range(44, 53)),
+    *((52, halvings) for halvings in range(17, 64)),
+)
+"""How many bits of a double a bin leaves out, and how often half of the groups are left out."""
 
 
 def _no_ints() -> Ints:
@@ -88,12 +93,12 @@ class GroupState(ExtraState):
     @property
     def bits(self) -> int:
         """How many bits of a double a bin leaves out."""
-        return BITS[min(self.level, len(BITS) - 1)]
+        return LEVELS[self.level][0]
 
     @property
     def halvings(self) -> int:
         """How often half of the groups were left out."""
-        return max(0, self.level - (len(BITS) - 1))
+        return LEVELS[self.level][1]
 
     @property
     def relative_error(self) -> float:
@@ -167,7 +172,7 @@ class GroupState(ExtraState):
             keys=keys,
             weights=weights,
         )
-        while state.entries > MOST_ENTRIES:
+        while state.entries > MOST_ENTRIES and state.level + 1 < len(LEVELS):
             state = state.at_level(state.level + 1)
         return state
 
@@ -181,7 +186,7 @@ class GroupState(ExtraState):
         coarse = replace(coarse, of_group=of_group, keys=keys, weights=weights)
         if not coarse.halvings:
             return coarse
-        limit = np.uint64(2**64 - 1) >> np.uint64(min(coarse.halvings, 63))
+        limit = np.uint64(2**64 - 1) >> np.uint64(coarse.halvings)
         kept = text_hashes(self.groups) <= limit
         entries = kept[of_group]
         return replace(

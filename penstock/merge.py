@@ -1,11 +1,12 @@
-"""base x sides -> rows: one row per key, split and shuffled by hash, as Parquet.
+"""base x sides -> rows: one row per key, split, and shuffled by hash, as Parquet.
 
     sources --read--> typed rows --check--> unique keys --left joins--> derive, where, drop
-            --hash of the key--> split, order --> curated/<pipeline>/<run>/split=.../part-*.parquet
+            --split--> side --hash of the key--> order --> curated/<pipeline>/<run>/split=.../part-*.parquet
 
-The row count never changes but for ``where``: a side whose key repeats is refused before the join,
-because a doubled customer is worse than a stopped job. Rows are placed and ordered by a hash of the
-key, so the same input gives the same files, whatever is retried.
+The row count never changes but for ``where`` and the gap of a split by time: a side whose key repeats
+is refused before the join, because a doubled customer is worse than a stopped job. ``penstock.split``
+places the rows, a hash of the key orders them, so the same input gives the same files, whatever is
+retried. What the sides share is looked for in what was written, before table.json makes it a table.
 """
 
 from __future__ import annotations

@@ -215,6 +215,9 @@ def _known(loc: Sequence[str | int]) -> list[str]:
             at = at.get("additionalProperties", {})
         while isinstance(at, dict) and "$ref" in at:
             at = definitions[at["$ref"].rsplit("/", 1)[-1]]
+    optional = [part for part in at.get("anyOf", ()) if "$ref" in part]
+    if optional:
+        at = definitions[optional[0]["$ref"].rsplit("/", 1)[-1]]
     return list(at.get("properties", {}))
 
 

@@ -2,12 +2,12 @@
 
     hash         side of the place of the key's hash, see penstock.places
     group        the same of the group's columns, so that no group is on two sides; a row with a null there
-                 is refused, or is a group of its own and goes by its key
+                 is refused, or is a group of its own and goes by key and group columns together
     time         train < first boundary <= validation < second boundary <= test; rows less than the gap
                  before a boundary go to no side. Boundaries are given, or are the values of the column
                  at which the rows are nearest to the shares: rows of one value stay on one side
-    stratified   within each class, ordered by the key's hash, the first share is train, the next
-                 validation: shares hold within one row
+    stratified   within each class (null is one), ordered by the key's hash >> 1, the first share is
+                 train, the next validation: shares hold within one row of the class
 
     side of a place = train if place < train else validation if place < train + validation else test
 

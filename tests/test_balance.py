@@ -29,6 +29,7 @@ from penstock.spec import TrainSpec
         ({"balance": {"oversample": {"times": {"1": 0.5}}}}, "balance.oversample.times.1: found 0.5, expected a number from 1 to 10000"),
         ({"balance": {"oversample": {"times": {"yes": 2}}}}, "balance.oversample.times.yes: no class is called 'yes', expected '0' or '1'"),
         ({"balance": {"overample": {"to": 1}}}, "balance.overample: unknown key; did you mean 'oversample'?"),
+        ({"balance": {"oversample": {"to": 1, "time": {}}}}, "balance.oversample.time: unknown key; did you mean 'times'?"),
         ({"task": "regression", "balance": {"class_weights": True}, "train": [{"algorithm": "linear-learner", "hyperparameters": {"predictor_type": "regressor"}}]}, "balance: a regression has no classes; remove it or change the task"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +10,11 @@ from makers import ORDERS, shop, shop_spec, spec_of
 from sklearn.metrics import roc_auc_score
 from strategies import batch, categorical, label_rule, numeric, spec, statistics, wanted
 
-from penstock import leaks, storage
+from penstock import fit, leaks, runner, storage
+from penstock.curated import Curated, CuratedFile
 from penstock.errors import DataError
 from penstock.merge import merge
+from penstock.spec import SplitSpec
 from penstock.states import Wanted
 
 # ---- between sides
@@ -269,3 +272,48 @@ def test_probes_look_at_the_first_rows_alone_and_pass_over_other_kinds(monkeypat
 
     assert list(found) == ["part"]
     assert found["part"][0, 0, 2:].sum() == 100
+
+
+def lake(folder):
+    files = []
+    for split, rows in {"train": TABLE, "validation": TABLE.slice(0, 9), "test": TABLE.slice(9, 9)}.items():  # fmt: skip
+        path = f"split={split}/part-0.parquet"
+        (folder / path).parent.mkdir(parents=True)
+        pq.write_table(pa.table(rows), folder / path)
+        size = (folder / path).stat().st_size
+        files.append(CuratedFile(path=path, split=split, rows=rows.num_rows, size_bytes=size))
+    columns = tuple((field.name, str(field.type)) for field in TABLE.schema)
+    return Curated(uri=str(folder), files=tuple(files), key=("ident",), columns=columns, digest="d")
+
+
+def test_a_fit_finds_it_in_its_one_scan_and_refuses_it_if_asked(spark, tmp_path):
+    curated = lake(tmp_path)
+    of = spec(numeric("noise"), categorical("word", max_categories=5))
+    tracker = spark.sparkContext.statusTracker()
+    spark.sparkContext.setJobGroup("count-fit", "one fit")
+
+    found = fit.fit(spark, curated, of)
+
+    jobs = len(tracker.getJobIdsForGroup("count-fit"))
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+    assert jobs == 1
+    problem = (
+        "leak: feature 'word' alone ranks the labels with an AUC of 1.0000, split.max_single_feature_auc "
+        "is 0.99\n  leave it out of features if it is known only once the label is; else raise the limit"
+    )
+    assert found.warnings == (problem,)
+    assert [each.columns for each in found.leaks] == [("word",), ("noise",)]
+    refusing = of.model_copy(update={"split": SplitSpec(on_leak="refuse")})
+    with pytest.raises(DataError) as caught:
+        fit.fit(spark, curated, refusing)
+    assert str(caught.value) == (
+        f"{problem}\n  split.on_leak is refuse; warn lets the run go on and says so"
+    )
+
+
+def test_a_run_tells_warnings_and_what_was_set_for_each_model():
+    details = {"warnings": ["leak: x"], "rows": {"base": 1}, "xgboost": {"notes": ["y is set"]}}
+
+    told = list(runner._notes(details))
+
+    assert told == ["warning: leak: x", "xgboost: y is set"]

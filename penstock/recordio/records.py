@@ -156,9 +156,11 @@ def _at_once(
     )
 
 
-_BLOCK_BYTES = 1 << 20
-"""Of sparse records at a time: what is made of them on the way stays in the processor's cache."""
+_BLOCK_BYTES = 1 << 22
+"""Of records at a time: what is made of them on the way stays in the processor's cache."""
 _FEW = 64
+_NARROW_BYTES = 256
+"""Dense records above it are decoded at once: little is made of them on the way."""
 
 
 def _block_rows(frames: Frames) -> int:
@@ -168,11 +170,7 @@ def _block_rows(frames: Frames) -> int:
 def _in_blocks(
     data: Bytes, frames: Frames, *, source: str, first_row: int, step: int
 ) -> Records | None:
-    """Return sparse rows, decoded block by block; None if they are dense, differ, or are refused.
-
-    The long arrays are as large as they can at most be; what is not written to costs no memory.
-    """
-    from scipy.sparse import csr_array
+    """Return many rows, decoded block by block; None if that is no use, they differ, or are refused."""
 
     def block(first: int, last: int) -> Records | None:
         try:
@@ -184,31 +182,78 @@ def _in_blocks(
 
     rows = frames.starts.size
     form = block(0, _FEW)
-    if form is None or isinstance(form.features, np.ndarray):
+    wide = int(frames.lengths[0]) > _NARROW_BYTES
+    if form is None or (form.layout == "dense" and wide):
         return None
-    dtype, width = form.features.dtype, form.width
-    most = int(frames.lengths.sum()) // 2  # a value and its key have two bytes at least
-    if max(most, width) > np.iinfo(np.int32).max:
-        return None
-    values, keys = np.empty(most, dtype), np.empty(most, np.int32)
-    indptr = np.zeros(rows + 1, np.int32)
-    labels = (
-        None if form.labels is None else np.empty((rows, *form.labels.shape[1:]), form.labels.dtype)
-    )
-    at = 0
+    whole = _Dense(form, rows) if form.layout == "dense" else _Sparse(form, frames)
     for first in range(0, rows, step):
         part = block(first, min(rows, first + step))
         if part is None or _form(part) != _form(form):
             return None
+        whole.add(part)
+    return whole.records()
+
+
+class _Dense:
+    """An array of many dense rows, filled block by block."""
+
+    def __init__(self, form: Records, rows: int) -> None:
+        self._at = 0
+        self._features = np.empty((rows, form.width), form.features.dtype)
+        self._labels = _empty_labels(form, rows)
+
+    def add(self, part: Records) -> None:
+        """Append the rows of a block."""
+        stop = self._at + len(part)
+        self._features[self._at : stop] = part.features
+        if self._labels is not None:
+            self._labels[self._at : stop] = part.labels
+        self._at = stop
+
+    def records(self) -> Records:
+        """Return all rows."""
+        return Records(features=self._features, labels=self._labels)
+
+
+class _Sparse:
+    """A CSR array of many rows, filled block by block.
+
+    Its long arrays are as large as they can at most be; what is not written to costs no memory.
+    """
+
+    def __init__(self, form: Records, frames: Frames) -> None:
+        rows = frames.starts.size
+        most = int(frames.lengths.sum()) // 2  # a value and its key have two bytes at least
+        self._shape = (rows, form.width)
+        large = max(most, form.width) > np.iinfo(np.int32).max
+        self._values = np.empty(most, form.features.dtype)
+        self._keys = np.empty(most, np.int64 if large else np.int32)
+        self._indptr = np.zeros(rows + 1, self._keys.dtype)
+        self._labels = _empty_labels(form, rows)
+        self._at = self._row = 0
+
+    def add(self, part: Records) -> None:
+        """Append the rows of a block."""
         matrix: Any = part.features
-        end, stop = at + matrix.indices.size, first + len(part)
-        values[at:end], keys[at:end] = matrix.data, matrix.indices
-        indptr[first + 1 : stop + 1] = matrix.indptr[1:] + np.int32(at)
-        if labels is not None and part.labels is not None:
-            labels[first:stop] = part.labels
-        at = end
-    features = csr_array((values[:at], keys[:at], indptr), shape=(rows, width))
-    return Records(features=features, labels=labels)
+        end, stop = self._at + matrix.indices.size, self._row + len(part)
+        self._values[self._at : end], self._keys[self._at : end] = matrix.data, matrix.indices
+        self._indptr[self._row + 1 : stop + 1] = matrix.indptr[1:] + self._keys.dtype.type(self._at)
+        if self._labels is not None:
+            self._labels[self._row : stop] = part.labels
+        self._at, self._row = end, stop
+
+    def records(self) -> Records:
+        """Return all rows."""
+        from scipy.sparse import csr_array
+
+        parts = (self._values[: self._at], self._keys[: self._at], self._indptr)
+        return Records(features=csr_array(parts, shape=self._shape), labels=self._labels)
+
+
+def _empty_labels(form: Records, rows: int) -> npt.NDArray[Any] | None:
+    if form.labels is None:
+        return None
+    return np.empty((rows, *form.labels.shape[1:]), form.labels.dtype)
 
 
 def _form(records: Records) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from penstock import recordio
 from penstock.errors import CorruptRecordError, DataError, InputError
+from penstock.recordio import records as records_module
 from penstock.recordio import table as table_module
 
 
@@ -422,3 +423,31 @@ def test_bytes_changed_at_random_never_crash_the_reader(data):
         return
 
     assert len(records) in {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("block_bytes", [1, 5_000, 1 << 22])
+def test_blocks_do_not_show(rng, monkeypatch, block_bytes):
+    """Many rows are decoded a block at a time: same arrays, whatever the size of a block."""
+    monkeypatch.setattr(records_module, "_BLOCK_BYTES", block_bytes)
+    dense = rng.normal(size=(700, 3)).astype(np.float32)
+    sparse = csr_array(np.where(rng.random((700, 40)) < 0.1, 1, 0).astype(np.float32))
+    labels = rng.normal(size=700).astype(np.float32)
+
+    from_dense = recordio.decode(recordio.encode_dense(dense, labels))
+    from_sparse = recordio.decode(recordio.encode_sparse(sparse, labels))
+
+    assert np.array_equal(from_dense.features, dense)
+    assert (from_sparse.features != sparse).nnz == 0
+    for records in (from_dense, from_sparse):
+        assert np.array_equal(records.labels, labels)
+
+
+def test_an_odd_row_among_many_is_refused_by_its_number(monkeypatch):
+    monkeypatch.setattr(records_module, "_BLOCK_BYTES", 5_000)
+    data = framed(record([1, 2])) * 500 + framed(record([1, 2, 3])) + framed(record([1, 2])) * 500
+
+    with pytest.raises(DataError) as caught:
+        recordio.decode(data, source="part.rec")
+
+    at = 500 * len(framed(record([1, 2])))
+    assert str(caught.value) == f"part.rec: record 500 (byte {at}) has 3 features, record 0 has 2"

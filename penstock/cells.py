@@ -22,6 +22,7 @@ __all__ = [
     "code_texts",
     "coded",
     "family",
+    "first_names",
     "first_numbers",
     "mask_array",
     "names_array",
@@ -156,6 +157,17 @@ def without_codes(array: Any, codes: Sequence[Code]) -> Any:
     found = pc.is_in(texts(names), value_set=known)
     kept = pc.if_else(found, pa.nulls(1, names.type)[0], names)
     return pa.DictionaryArray.from_arrays(encoded.indices, kept)
+
+
+def first_names(arrays: Sequence[Any], codes: Sequence[Code] = ()) -> Any:
+    """Return the names of the first Arrow array, or where that has none, of the next one: (n,).
+
+    Args:
+        arrays: Arrow arrays of names, each (n,).
+        codes: Values that stand for a missing cell, in each of them.
+    """
+    found = [without_codes(array, codes) for array in arrays]
+    return found[0] if len(found) == 1 else pc.coalesce(*map(texts, found))
 
 
 def first_numbers(arrays: Sequence[Any], codes: Sequence[Code] = ()) -> tuple[Floats, int]:

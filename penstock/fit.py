@@ -17,6 +17,7 @@ from penstock import balance, leaks, storage
 from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
 from penstock.columns import KINDS
+from penstock.columns.categorical import carry_problems
 from penstock.columns.interaction import rule_problems
 from penstock.columns.numeric import reads_problems
 from penstock.columns.target import completed
@@ -32,7 +33,7 @@ from penstock.errors import (
 )
 from penstock.plan import FeaturePlan
 from penstock.planning import build_plan, features, raise_all, spec_classes
-from penstock.spec import InteractionFeatures, NumericFeatures, Spec
+from penstock.spec import CategoricalFeatures, InteractionFeatures, NumericFeatures, Spec
 from penstock.states import Kind, Wanted
 from penstock.statistics import Collector, Statistics, merge
 
@@ -183,6 +184,8 @@ def _more_problems(spec: Spec, types: Mapping[str, str]) -> Iterator[PenstockErr
     for column, rule in features(spec):
         if isinstance(rule, NumericFeatures):
             yield from reads_problems(column, rule, types)
+        elif isinstance(rule, CategoricalFeatures):
+            yield from carry_problems(rule, types)
     if spec.task == "multiclass" and spec.select.min_label_correlation is not None:
         yield InputError(
             "select.min_label_correlation: the task is multiclass, expected binary or regression\n"

@@ -144,10 +144,8 @@ class GroupState(ExtraState):
         place = np.empty(len(order), np.int64)
         place[plain(order)] = np.arange(len(order))
         codes = place[codes]
-        first = np.cumsum([0, *(len(state.groups) for state in states)])
-        of_group = np.concatenate(
-            [codes[state.of_group + at] for state, at in zip(states, first[:-1], strict=True)]
-        )
+        first = np.cumsum([0, *(len(state.groups) for state in states)]).tolist()
+        of_group = np.concatenate([codes[s.of_group + first[at]] for at, s in enumerate(states)])
         of_group, keys, weights = _summed(
             of_group,
             np.concatenate([state.keys for state in states]),

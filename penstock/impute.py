@@ -191,24 +191,33 @@ def group_fill(
     return fill, fills, np.append(state.holes[kept], state.holes[~large].sum())
 
 
-def categorical_fill(state: CategoryState, rule: CategoricalFeatures) -> Fill:
-    """Return what replaces a missing category.
+def categorical_fill(
+    state: CategoryState, rule: CategoricalFeatures, *, carried: CategoryState | None = None
+) -> Fill:
+    """Return what replaces a missing category: carry_over has this as the last resort.
+
+    Args:
+        state: Of the column.
+        rule: Of the spec.
+        carried: With carry_over, the column after another one filled it.
 
     Raises:
         DataError: Every row is missing, so none is the most frequent; or the rule refuses
             missing cells and there are some.
     """
-    if rule.impute == "refuse":
-        return fill_of(rule, state, None, refuse_missing(state))
-    if rule.impute == "constant":
+    option = "fallback" if rule.impute == "carry_over" else "impute"
+    how, learn = getattr(rule, option), carried or state
+    if how == "refuse":
+        return fill_of(rule, state, None, refuse_missing(learn, option=option))
+    if how == "constant":
         return fill_of(rule, state, rule.fill_value, "given in the spec")
-    if not state.entries:
-        raise nothing_to_learn(state, rule.impute, "set impute: constant")
+    if not learn.entries:
+        raise nothing_to_learn(learn, how, f"set {option}: constant")
     # argmax gives the first of equals: the first by name.
-    at = int(np.argmax(state.counts))
-    bound = "" if state.distinct_is_exact else "at least "
-    share = f"{bound}{int(state.counts[at]):,} of {state.rows - state.missing:,} values"
-    return fill_of(rule, state, str(state.values[at]), f"most frequent: {share}")
+    at = int(np.argmax(learn.counts))
+    bound = "" if learn.distinct_is_exact else "at least "
+    share = f"{bound}{int(learn.counts[at]):,} of {learn.rows - learn.missing:,} values"
+    return fill_of(rule, state, str(learn.values[at]), f"most frequent: {share}")
 
 
 def imputed_moments(moments: Moments, missing_rows: int, value: float) -> Moments:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "Probe", "between_sides", "probe", "single_features", "told"]
 
-TRAIN, VALIDATION, TEST = 1, 2, 4
-BITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+SIDES = ("train", "validation", "test")
 PROBE_ROWS = 4096
 MOST_CLASSES = 64  # that are told apart from the others, one by one
 LEAST_ROWS = 20  # of a class, and of the others, before an AUC means anything
@@ -112,30 +112,35 @@ def between_sides(written: DataFrame, spec: Spec) -> list[Finding]:
     from pyspark.sql import functions as F
 
     checks = _checks(written, spec)
-    hashes = [
-        F.struct(F.lit(at).alias("check"), _hash(columns, nulls=check == "rows").alias("hash"))
-        for at, (check, columns) in enumerate(checks)
+    hashes = [_hash(columns, nulls=check == "rows") for check, columns in checks]
+    side = F.col("split")
+    bits = [
+        F.when(side == "train", 1).otherwise(0).alias("train"),
+        F.when(side == "validation", 1).otherwise(0).alias("validation"),
+        F.when(side == "test", 1).otherwise(0).alias("test"),
     ]
-    bit = F.expr("case split when 'train' then 1 when 'validation' then 2 else 4 end")
-    counted = (
-        written.select(bit.alias("bit"), F.explode(F.array(*hashes)).alias("each"))
-        .select("bit", "each.check", "each.hash")
-        .groupBy("check", "hash")
-        .agg(
-            F.bit_or("bit").alias("sides"),
-            F.count_if(F.col("bit") == VALIDATION).alias("validation"),
-            F.count_if(F.col("bit") == TEST).alias("test"),
-        )
+    # A reading for each check, of its columns alone: to explode rows costs ten times as much.
+    each = reduce(
+        lambda one, other: one.unionByName(other),
+        [
+            written.select(*bits, F.lit(at).alias("check"), hashed.alias("hash"))
+            for at, hashed in enumerate(hashes)
+        ],
+    )
+    counted = each.groupBy("check", "hash").agg(
+        F.max("train").alias("train"),
+        F.sum("validation").alias("validation"),
+        F.sum("test").alias("test"),
     )
     # A null hash stands for cells that are missing: they are no value that could be shared.
-    shared = F.col("sides").isin(3, 5, 6, 7) & F.col("hash").isNotNull()
-    late = F.col("test") + F.when(
-        F.col("sides").bitwiseAND(TRAIN) > 0, F.col("validation")
-    ).otherwise(0)
+    train, validation, test = (F.col(name) for name in SIDES)
+    several = train + F.signum(validation) + F.signum(test) > 1
+    shared = several & F.col("hash").isNotNull()
+    late = test + train * validation
     found = counted.groupBy("check").agg(
         F.count_if(shared).alias("values"),
         F.coalesce(F.sum(F.when(shared, late)), F.lit(0)).alias("rows"),
-        F.sum(F.col("validation") + F.col("test")).alias("of"),
+        F.sum(validation + test).alias("of"),
     )
     rows = {row["check"]: row for row in found.collect()}
     return [
@@ -146,11 +151,15 @@ def between_sides(written: DataFrame, spec: Spec) -> list[Finding]:
 
 
 def _checks(written: DataFrame, spec: Spec) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what to look at: the key, groups, watched columns, and all features at once."""
+    """Return what to look at: watched columns, all features at once, and the key if it is derived.
+
+    Else no base row has another's key, which merge has made sure of; and a split by hash or group keeps
+    equal cells of its columns on one side by its rule.
+    """
     split, key = spec.split, tuple(spec.merge.key)
-    checks: list[tuple[str, tuple[str, ...]]] = [("key", key)]
-    if split.columns and tuple(split.columns) != key:
-        checks.append(("values", tuple(split.columns)))
+    checks: list[tuple[str, tuple[str, ...]]] = []
+    if any(column in spec.merge.derive for column in key):
+        checks.append(("key", key))
     checks += [("values", (column,)) for column in split.watch]
     features = [c for group in spec.features for c in getattr(group, "columns", ())]
     chosen = features or [c for c in written.columns if c not in (*key, spec.label.column, "split")]

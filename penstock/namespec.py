@@ -41,9 +41,18 @@ class CategoricalFeatures(Presence):
 
     kind: Literal["categorical"]
     columns: tuple[Column, ...] = Field(min_length=1)
-    impute: Literal["most_frequent", "constant", "refuse"] = "constant"
+    impute: Literal["most_frequent", "constant", "carry_over", "refuse"] = "constant"
     fill_value: str = Field(
-        default="(missing)", description="For impute: constant; a category of its own."
+        default="(missing)",
+        description="For impute: constant, and fallback: constant; a category of its own.",
+    )
+    carry_from: Column | None = Field(
+        default=None,
+        description="For impute: carry_over. Column whose name stands where this one is missing.",
+    )
+    fallback: Literal["most_frequent", "constant", "refuse"] = Field(
+        default="constant",
+        description="For impute: carry_over. What to do where both columns are missing.",
     )
     indicator: bool = Field(
         default=False,
@@ -113,10 +122,17 @@ class CategoricalFeatures(Presence):
     @property
     def reads(self) -> tuple[str, ...]:
         """Columns that a feature of this rule reads besides its own."""
-        return (self.fold_by or ()) if self.encode == "target" else ()
+        carry = (self.carry_from,) if self.impute == "carry_over" and self.carry_from else ()
+        return carry + ((self.fold_by or ()) if self.encode == "target" else ())
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield the fields that do not go with ``encode``, each with what is wrong."""
+        carried = self.impute == "carry_over"
+        if carried != (self.carry_from is not None):
+            what = "is needed with" if carried else "is given without"
+            yield "carry_from", f"{what} impute: carry_over"
+        if "fallback" in self.model_fields_set and not carried:
+            yield "fallback", f"is given, but impute is {self.impute}; it goes with carry_over"
         for field, encodings in ENCODE_OPTIONS.items():
             if field in self.model_fields_set and self.encode not in encodings:
                 yield (

@@ -257,10 +257,10 @@ def _check_width(statistics: Statistics, spec: Spec, kept: Sequence[tuple[str, R
         return
     widest = max(widths, key=lambda name: widths[name])
     state, rule = statistics.columns[widest], dict(kept)[widest]
-    exact = getattr(rule, "encode", "one_hot") != "one_hot" or state.distinct_is_exact
-    about = "" if exact else "about "
+    one_hot = getattr(rule, "encode", None) == "one_hot"
+    about = "about " if one_hot and not state.distinct_is_exact else ""
     lines = [f"features: width would be {about}{width:,}, dataset.max_width is {limit:,}"]
-    if getattr(rule, "encode", None) == "one_hot":
+    if one_hot:
         lines += [
             f"  column {widest!r} alone makes {about}{widths[widest]:,} columns "
             f"(one_hot of {about}{state.distinct:,} values)",

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from penstock.cells import names_array, plain, present, taken, texts, without_codes
+from penstock.cells import first_names, names_array, plain, present, taken, texts
 from penstock.errors import InputError
 from penstock.labelmoments import FoldMoments, Target, merge_moments, moments_by_fold
 from penstock.sketch import Floats, Ints
@@ -51,7 +51,7 @@ class TargetState(ExtraState):
 
     @classmethod
     def of(cls, wanted: Wanted, arrays: Sequence[Any], label: Floats | None) -> Self:
-        """Return the state of one batch; ``arrays`` are the column and the keys of its rows."""
+        """Return the state of one batch; ``arrays`` are its columns, and the keys of the rows."""
         target: Target = wanted.options
         state = cls(
             name=wanted.name,
@@ -70,10 +70,11 @@ class TargetState(ExtraState):
                 f"statistics of column {wanted.name!r}: the rows come without labels, expected one each\n"
                 "  give them to Collector.add as target"
             )
-        array = without_codes(arrays[0], wanted.missing_values)
+        names = len(arrays) - len(target.folds.columns)
+        array = first_names(arrays[:names], wanted.missing_values)
         values, codes = _coded(array)
         counts = np.bincount(codes, minlength=len(values) + 1)
-        folds = target.folds.of(arrays[1:])
+        folds = target.folds.of(arrays[names:])
         return replace(
             state,
             rows=len(array),

@@ -144,13 +144,15 @@ class ColumnKind:
     fit: Callable[[str, Any, Statistics], PlanColumn]
 
 
-def refused(where: Where, column: str, missing: npt.NDArray[np.bool_]) -> DataError:
-    """Return the error that cells are missing against the rule ``refuse``."""
+def refused(
+    where: Where, column: str, missing: npt.NDArray[np.bool_], *, option: str = "impute"
+) -> DataError:
+    """Return the error that cells are missing against the rule ``refuse`` of an option."""
     _, row = where.first(missing)
     return DataError(
         f"table {where.table!r}, column {column!r}: {int(missing.sum()):,} of {len(missing):,} rows "
-        f"are missing, the first is row {row}, expected none, as impute is 'refuse'\n"
-        "  mend the rows, or choose another impute rule for the column and fit again"
+        f"are missing, the first is row {row}, expected none, as {option} is 'refuse'\n"
+        f"  mend the rows, or choose another {option} rule for the column and fit again"
     )
 
 

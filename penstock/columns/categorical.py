@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from penstock.cells import Code, family, names_array, without_codes
+from penstock.cells import Code, family, first_names, names_array, present, texts
 from penstock.columns.base import ColumnKind, Slot, indicator_width, not_for, refused
 from penstock.columns.encoding import Encoding, Frequency, OneHot, Ordinal, VocabularyEncoding
 from penstock.columns.hashing import Hashed
+from penstock.columns.numeric import carried_name
 from penstock.columns.target import SUFFIX, TargetEncoding, target_encoding
 from penstock.encode import Where, check_type
 from penstock.errors import DataError, PenstockError, SchemaMismatchError
-from penstock.impute import Fill, categorical_fill
+from penstock.impute import Carry, Fill, categorical_fill
 from penstock.labelmoments import Folds, Target
 from penstock.sketch import Floats, Ints
 from penstock.spec import CategoricalFeatures
@@ -25,10 +26,12 @@ from penstock.statistics import Statistics
 from penstock.targetstate import TargetState
 from penstock.vocabulary import least_rows, needs_all, vocabulary_of
 
-__all__ = ["KIND", "CategoricalColumn"]
+__all__ = ["KIND", "CategoricalColumn", "carry_problems"]
 
 COUNTED = 131_072
 """Values counted exactly: past max_width, so that a refusal can say how many there are."""
+NAMES = "a string, number, boolean or date"
+REMEDY = "derive a name or a number from it in merge.derive, as hour(...) of a timestamp"
 FEW = 4096
 """Values counted of a hashed column, for the report."""
 
@@ -47,6 +50,7 @@ class CategoricalColumn:
         fill: What replaces a missing cell.
         encoding: What becomes of a name.
         missing_values: Values that stand for a missing cell.
+        carry: Column that fills missing cells, before ``fill``.
     """
 
     name: str
@@ -54,6 +58,7 @@ class CategoricalColumn:
     fill: Fill
     encoding: Encoding
     missing_values: tuple[Code, ...] = ()
+    carry: Carry | None = None
 
     @property
     def kind(self) -> str:
@@ -63,7 +68,7 @@ class CategoricalColumn:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Source columns that it reads."""
-        return (self.name,)
+        return (self.name, self.carry.column) if self.carry else (self.name,)
 
     @property
     def folds(self) -> Folds | None:
@@ -102,16 +107,26 @@ class CategoricalColumn:
         self, arrays: Sequence[Any], where: Where, first: int, folds: Ints | None
     ) -> list[Slot]:
         """Return its outputs for train rows, whose folds (n,) are given; see ``slots``."""
-        (array,) = arrays
-        check_type(where, self.name, array, self.type, numeric=False)
-        codes = self.encoding.codes(without_codes(array, self.missing_values))
+        check_type(where, self.name, arrays[0], self.type, numeric=False)
+        if self.carry is not None:
+            column, kind = self.carry.column, str(arrays[1].type)
+            if family(kind) == "other":
+                raise SchemaMismatchError(where.table, column, kind, NAMES, REMEDY)
+        names = first_names(arrays, self.missing_values)
+        codes = self.encoding.codes(names)
         if self.fill.value is None and (missing := codes < 0).any():
+            if self.carry:
+                called = carried_name(self.name, self.carry.column)
+                raise refused(where, called, missing, option="fallback")
             raise refused(where, self.name, missing)
         if isinstance(self.encoding, VocabularyEncoding):
-            self._check_known(self.encoding, array, codes, where)
+            self._check_known(self.encoding, names, codes, where)
         slots = self.encoding.slots(codes, self._fill_code, first, folds)
         if self.fill.indicator:
-            slots.append((first + self.encoding.width, (codes < 0).astype(np.float32)))
+            missing = codes < 0
+            if self.carry:
+                missing = ~present(texts(first_names(arrays[:1], self.missing_values)))
+            slots.append((first + self.encoding.width, missing.astype(np.float32)))
         return slots
 
     def _check_known(
@@ -140,6 +155,8 @@ class CategoricalColumn:
         body: dict[str, Any] = {"type": self.type, "missing": asdict(self.fill)}
         if self.missing_values:
             body["missing_values"] = list(self.missing_values)
+        if self.carry:
+            body["carry_from"] = asdict(self.carry)
         return body | {self.encoding.rule: self.encoding.body()}
 
     @classmethod
@@ -152,13 +169,13 @@ class CategoricalColumn:
             fill=Fill(**entry["missing"]),
             encoding=ENCODINGS[rule].of(entry[rule]),
             missing_values=tuple(entry.get("missing_values", ())),
+            carry=Carry(**entry["carry_from"]) if "carry_from" in entry else None,
         )
 
     def filled(self, statistics: Statistics) -> Floats:
         """Return for each output the share of train rows in which it is not zero."""
-        state = statistics.columns[self.name]
-        if not isinstance(state, CategoryState):
-            raise not_for(state, self.kind)
+        called = carried_name(self.name, self.carry.column) if self.carry else self.name
+        state = _names(statistics, called)
         fill = None if self.fill.value is None else str(self.fill.value)
         indicator = [self.fill.missing_share] if self.fill.indicator else []
         return np.concatenate((self.encoding.shares(state, fill), indicator))
@@ -170,21 +187,32 @@ def fit(name: str, rule: CategoricalFeatures, statistics: Statistics) -> Categor
     Raises:
         DataError: Its values break its rule.
     """
-    state = statistics.columns[name]
-    if not isinstance(state, CategoryState):
-        raise not_for(state, rule.kind)
-    fill = categorical_fill(state, rule)
+    state = learn = _names(statistics, name)
+    carry = None
+    if rule.carry_from is not None:
+        learn = _names(statistics, carried_name(name, rule.carry_from))
+        rows = state.missing - learn.missing
+        carry = Carry(column=rule.carry_from, rows=rows, both_missing=learn.missing)
+    fill = categorical_fill(state, rule, carried=learn)
     return CategoricalColumn(
-        name=state.name,
+        name=name,
         type=state.type,
         fill=fill,
-        encoding=_encoding(state, rule, fill, statistics),
+        encoding=_encoding(name, learn, rule, fill, statistics),
         missing_values=rule.missing_values,
+        carry=carry,
     )
 
 
+def _names(statistics: Statistics, called: str) -> CategoryState:
+    state = statistics.columns[called]
+    if not isinstance(state, CategoryState):
+        raise not_for(state, "categorical")
+    return state
+
+
 def _encoding(
-    state: CategoryState, rule: CategoricalFeatures, fill: Fill, statistics: Statistics
+    name: str, state: CategoryState, rule: CategoricalFeatures, fill: Fill, statistics: Statistics
 ) -> Encoding:
     if rule.encode == "hash":
         return Hashed(buckets=rule.buckets, signed=rule.signed)
@@ -196,7 +224,7 @@ def _encoding(
         return Ordinal.fitted(vocabulary, rule.by)
     if rule.encode == "frequency":
         return Frequency.fitted(vocabulary, state.rows)
-    labels = statistics.columns[state.name + SUFFIX]
+    labels = statistics.columns[name + SUFFIX]
     if not isinstance(labels, TargetState):
         raise not_for(labels, "target encoded")
     return target_encoding(labels, vocabulary, fill=value, smooth=rule.smooth)
@@ -206,6 +234,10 @@ def wanted(name: str, kind: str, rule: CategoricalFeatures) -> list[Wanted]:
     """Return what to collect of a column; the keys of its folds are completed by the fit stage."""
     codes, cap = rule.missing_values, FEW if rule.encode == "hash" else COUNTED
     found = [Wanted(name=name, type=kind, kind="categorical", cap=cap, missing_values=codes)]
+    names = (name,) if rule.carry_from is None else (name, rule.carry_from)
+    if rule.carry_from is not None:
+        called = carried_name(name, rule.carry_from)
+        found.append(replace(found[0], name=called, inputs=names))
     if rule.encode == "target":
         folds = Folds(columns=rule.fold_by or (), count=rule.folds)
         found.append(
@@ -214,7 +246,7 @@ def wanted(name: str, kind: str, rule: CategoricalFeatures) -> list[Wanted]:
                 type=kind,
                 kind="target",
                 cap=cap,
-                inputs=(name, *folds.columns),
+                inputs=(*names, *folds.columns),
                 missing_values=codes,
                 options=Target(folds=folds),
             )
@@ -225,15 +257,22 @@ def wanted(name: str, kind: str, rule: CategoricalFeatures) -> list[Wanted]:
 def problems(name: str, kind: str, _rule: CategoricalFeatures) -> Iterator[PenstockError]:
     """Yield what is wrong with a column of this type before any row is read."""
     if family(kind) == "other":
-        remedy = "derive a name or a number from it in merge.derive, as hour(...) of a timestamp"
-        expected = "a string, number, boolean or date"
-        yield SchemaMismatchError("curated", name, kind, expected, remedy)
+        yield SchemaMismatchError("curated", name, kind, NAMES, REMEDY)
+
+
+def carry_problems(
+    rule: CategoricalFeatures, types: Mapping[str, str]
+) -> Iterator[SchemaMismatchError]:
+    """Yield what is wrong with the column that fills others, if the table (``types``) has it."""
+    kind = types.get(rule.carry_from or "")
+    if rule.carry_from and kind is not None and family(kind) == "other":
+        yield SchemaMismatchError("curated", rule.carry_from, kind, NAMES, REMEDY)
 
 
 def width(name: str, rule: CategoricalFeatures, statistics: Statistics) -> int:
     """Return how many outputs a column will have, about."""
-    state = statistics.columns[name]
-    indicator = indicator_width(rule, state)
+    indicator = indicator_width(rule, statistics.columns[name])
+    state = statistics.columns[carried_name(name, rule.carry_from) if rule.carry_from else name]
     if rule.encode == "hash":
         return rule.buckets + indicator
     if rule.encode == "target":

@@ -201,4 +201,5 @@ def completed(wanted: Wanted, *, key: Sequence[str], label: LabelRule) -> Wanted
     folds = replace(wanted.options.folds, columns=wanted.options.folds.columns or tuple(key))
     classes = None if label.classes is None else len(label.classes)
     target = Target(folds=folds, task=label.task, classes=classes)
-    return replace(wanted, inputs=(wanted.inputs[0], *folds.columns), options=target)
+    names = len(wanted.inputs) - len(wanted.options.folds.columns)
+    return replace(wanted, inputs=(*wanted.inputs[:names], *folds.columns), options=target)

@@ -42,7 +42,7 @@ def named(cells):
 
 
 @given(CELLS, CELLS)
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_ordinal_by_name_is_that_of_scikit_learn(train, test):
     fitted = plan(table(train), of=of(encode="ordinal", by="name", unknown="own"))
 
@@ -56,7 +56,7 @@ def test_ordinal_by_name_is_that_of_scikit_learn(train, test):
 
 
 @given(CELLS, CELLS, st.integers(1, 4))
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_ordinal_by_frequency_numbers_the_most_frequent_first_and_the_rare_last(train, test, least):
     fitted = plan(table(train), of=of(encode="ordinal", min_frequency=least))
 
@@ -71,7 +71,7 @@ def test_ordinal_by_frequency_numbers_the_most_frequent_first_and_the_rare_last(
 
 
 @given(CELLS, CELLS, st.sampled_from(["group", "zeros"]))
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_frequency_is_the_share_of_train_rows(train, test, rare):
     fitted = plan(table(train), of=of(encode="frequency", min_frequency=2, rare=rare))
 
@@ -85,7 +85,7 @@ def test_frequency_is_the_share_of_train_rows(train, test, rare):
 
 
 @given(CELLS, CELLS, st.integers(1, 9), st.booleans())
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_hash_is_the_xxh64_of_the_text_modulo_the_buckets(train, test, buckets, signed):
     fitted = plan(table(train), of=of(encode="hash", buckets=buckets, signed=signed))
 
@@ -126,7 +126,7 @@ ENCODINGS = st.sampled_from(
 
 
 @given(CELLS, CELLS, ENCODINGS, st.booleans())
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_dense_and_sparse_are_equal_to_the_bit_and_so_is_the_plan_read_back(
     train, test, options, empty
 ):
@@ -144,7 +144,7 @@ def test_dense_and_sparse_are_equal_to_the_bit_and_so_is_the_plan_read_back(
 
 
 @given(CELLS, CELLS, ENCODINGS)
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_two_days_merged_in_either_order_make_one_plan(first, second, options):
     rule = of(**options, missing_values=["b"])
     days = [

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import NAMES, NUMBERS, batch, numeric, plan, spec, statistics
 
@@ -53,6 +53,7 @@ def state(rows):
     return GroupState.of(WANTED, list(columns(rows).values()), None)
 
 
+@settings(max_examples=40)
 @given(ROWS, ROWS, st.sampled_from(["median", "mean"]), st.integers(1, 4))
 def test_a_hole_takes_the_value_of_its_group(train, new, statistic, least):
     known = frame(train)
@@ -71,6 +72,7 @@ def test_a_hole_takes_the_value_of_its_group(train, new, statistic, least):
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6, atol=1e-6)
 
 
+@settings(max_examples=40)
 @given(ROWS, st.sampled_from(["median", "mean"]))
 def test_the_scale_is_that_of_the_column_with_its_groups_filled(train, statistic):
     known = frame(train)
@@ -87,6 +89,7 @@ def test_the_scale_is_that_of_the_column_with_its_groups_filled(train, statistic
         assert scaling.scale == pytest.approx(filled.std(ddof=0), rel=1e-6)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(ROWS, min_size=2, max_size=4), st.randoms(use_true_random=False), st.integers(2, 60)
 )
@@ -111,7 +114,7 @@ def test_states_of_groups_merge_in_any_order_even_when_there_are_too_many(parts,
 def test_medians_stay_within_their_bound_and_groups_that_stay_are_exact(monkeypatch):
     monkeypatch.setattr(groups, "MOST_ENTRIES", 30_000)
     random = np.random.default_rng(5)
-    values = random.lognormal(3, 2, 50_000)
+    values = random.normal(100, 5, 50_000)
     names = random.integers(0, 20, 50_000).astype(str)
     arrays = [pa.array(values), pa.array(names)]
 
@@ -167,6 +170,7 @@ def test_a_group_of_another_type_is_refused():
     )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=40))
 def test_another_column_fills_a_hole_and_then_the_fallback(cells):
     known = pd.DataFrame(cells, columns=["x", "z"], dtype=float)
@@ -218,6 +222,7 @@ def test_a_row_where_both_columns_are_missing_can_be_refused():
     )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.one_of(NUMBERS, st.sampled_from([-999.0, 9999.0])), min_size=2, max_size=40))
 def test_codes_are_missing_cells_in_the_scan_and_when_encoding(cells):
     coded = pa.array(cells, pa.float64())

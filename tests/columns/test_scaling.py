@@ -58,6 +58,7 @@ def matrices(fitted, rows):
     return [each.encode(rows) for each in again]
 
 
+@settings(max_examples=40)
 @given(CELLS, CELLS, st.sampled_from(sorted(SCALERS)), st.sampled_from(["median", "mean"]))
 def test_a_scaling_is_that_of_scikit_learn(train, new, scale, impute):
     assume(any(cell is not None and not math.isnan(cell) for cell in train))
@@ -74,6 +75,7 @@ def test_a_scaling_is_that_of_scikit_learn(train, new, scale, impute):
     np.testing.assert_allclose(found, theirs.transform(table(new)), rtol=1e-5, atol=1e-5)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-0.99, 1e6), min_size=2, max_size=40))
 def test_log1p_is_the_logarithm_and_then_standard(train):
     fitted = plan(batch(x=floats(train)), of=spec(numeric("x", scale="log1p")))
@@ -86,6 +88,7 @@ def test_log1p_is_the_logarithm_and_then_standard(train):
     np.testing.assert_allclose(found, theirs, rtol=1e-5, atol=1e-5)
 
 
+@settings(max_examples=40)
 @given(CELLS, st.integers(2, 8), st.sampled_from(["one_hot", "ordinal"]))
 def test_quantile_bins_are_those_of_scikit_learn(train, bins, output):
     assume(any(cell is not None and not math.isnan(cell) for cell in train))
@@ -123,6 +126,7 @@ def test_bins_of_many_values_are_those_of_scikit_learn_itself(output, bins):
     np.testing.assert_array_equal(found, theirs.fit_transform(values[:, None]))
 
 
+@settings(max_examples=40)
 @given(CELLS, CELLS, st.sampled_from(["standard", "min_max", "robust", "none"]))
 def test_values_beyond_the_quantiles_are_clipped_before_scaling(train, new, scale):
     known = SimpleImputer(strategy="median")
@@ -301,7 +305,7 @@ def test_options_that_make_no_sense_are_refused(options, message):
     assert str(found) == message
 
 
-@settings(max_examples=30)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.none() | st.floats(-0.5, 1e6), max_size=30), min_size=2, max_size=4),
     st.randoms(use_true_random=False),

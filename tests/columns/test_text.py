@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from strategies import batch, plan, spec, statistics
 
-from penstock.errors import SchemaMismatchError
+from penstock.columns import KINDS
+from penstock.errors import InputError, SchemaMismatchError, SpecError
 from penstock.plan import FeaturePlan
 from penstock.planning import build_plan
+from penstock.specfile import parse
 from penstock.statistics import Statistics, merge
 
 WORDS = st.sampled_from(
@@ -64,7 +66,7 @@ def counted(cells, buckets, options, *, signed=False):
 
 
 @given(CELLS, GRAMS, st.sampled_from(["words", "characters"]), st.booleans(), st.booleans())
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_counts_are_those_of_scikit_learns_tokens_in_buckets_of_their_hash(
     cells, ngrams, tokens, lower_case, signed
 ):
@@ -77,7 +79,7 @@ def test_counts_are_those_of_scikit_learns_tokens_in_buckets_of_their_hash(
 
 
 @given(CELLS, CELLS, st.sampled_from(["l2", "none"]))
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_tfidf_is_that_of_scikit_learn(train, test, norm):
     fitted = plan(table(train), of=of(norm=norm, buckets=32, ngrams=[1, 2]))
 
@@ -92,7 +94,7 @@ def test_tfidf_is_that_of_scikit_learn(train, test, norm):
 
 
 @given(CELLS, CELLS, st.booleans(), st.sampled_from(["counts", "binary", "tfidf"]))
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_dense_and_sparse_are_equal_to_the_bit_and_so_is_the_plan_read_back(
     train, test, empty, weight
 ):
@@ -111,7 +113,7 @@ def test_dense_and_sparse_are_equal_to_the_bit_and_so_is_the_plan_read_back(
 
 
 @given(CELLS, CELLS)
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_two_days_merged_in_either_order_make_one_plan(first, second):
     rule = of(buckets=16, indicator=True)
     days = [
@@ -169,3 +171,58 @@ def test_a_column_that_holds_no_texts_is_refused_before_and_after_the_fit():
         "table 'rows', column 't': type is int64, expected a string (fitted on string)\n"
         "  cast it before encoding, or fit again on rows like these"
     )
+
+
+def test_a_column_of_another_type_is_refused_before_the_scan():
+    (found,) = KINDS["text"].problems("t", "int64", of().features[0])
+
+    assert str(found) == (
+        "table 'curated', column 't': type is int64, expected a string\n"
+        "  list it under another kind, or derive a text from it in merge.derive"
+    )
+
+
+def test_too_many_buckets_are_refused_by_their_name():
+    with pytest.raises(InputError) as caught:
+        plan(table(["lake", "pipe"]), of=of(buckets=20_000))
+
+    assert str(caught.value) == (
+        "features: width would be 20,000, dataset.max_width is 10,000\n"
+        "  column 't' alone makes 20,000 columns (buckets: 20,000)\n"
+        "  set fewer buckets on it, leave it out, or raise dataset.max_width"
+    )
+
+
+SPEC = """\
+name: p
+task: binary
+label: {column: y}
+sources: {s: {path: s, format: csv}}
+merge: {base: s, key: [id]}
+features:
+  - kind: text
+    columns: [t]
+    %s
+train: [{algorithm: xgboost, hyperparameters: {num_round: 3, objective: 'binary:logistic'}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("ngrams: [2, 1]", "ngrams: found [2, 1], expected 1 <= shortest <= longest <= 16"),
+        ("signed: true", "signed: is true, but weight is tfidf; it goes with counts"),
+        (
+            "{tokens: characters, shortest_word: 3}",
+            "shortest_word: is given, but tokens is characters; it goes with words",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_with_their_line(line, problem):
+    lines = line.strip("{}").replace(", s", "\n    s") if line.startswith("{") else line
+
+    with pytest.raises(SpecError) as caught:
+        parse(SPEC % lines, path="p.yaml")
+
+    at = 9 + lines.count("\n")
+    assert str(caught.value) == f"p.yaml: 1 problem\n  line {at}, features[0].{problem}"

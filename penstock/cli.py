@@ -127,7 +127,7 @@ Prefix = Annotated[
 
 @dataset_app.command()
 def verify(prefix: Prefix) -> None:
-    """Read every shard and compare size and SHA-256 with dataset.json; name the first bad one."""
+    """Read every shard and compare size and checksum (XXH128) with dataset.json; name the first bad one."""
     from penstock import dataset
 
     opened = dataset.open_dataset(prefix)

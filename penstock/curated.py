@@ -153,7 +153,11 @@ def _slice(
             wanted.append(index)
         first += rows
     left = min(stop, first) - max(0, start)
-    for batch in parquet.iter_batches(batch_rows, row_groups=wanted, columns=list(columns)):
+    # A Spark task has one core: threads of pyarrow's would take turns with those of other tasks.
+    batches = parquet.iter_batches(
+        batch_rows, row_groups=wanted, columns=list(columns), use_threads=False
+    )
+    for batch in batches:
         dropped = min(skip, batch.num_rows)
         skip -= dropped
         taken = batch.slice(dropped, left)

@@ -23,11 +23,12 @@ only began when the manifest was there, as in a second run, but whose driver is 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import xxhash
 
 from penstock import storage
 from penstock.errors import DataError, InputError, listed
@@ -253,14 +254,14 @@ def verify(dataset: Dataset) -> None:
             raise DataError(f"{uri} is gone, though the manifest lists it\n{remedy}")
         if found != shard.size_bytes:
             raise DataError(f"{uri} has {found:,} bytes, expected {shard.size_bytes:,}\n{remedy}")
-        if (sha256 := _sha256(uri)) != shard.sha256:
+        if (found_hash := _xxh128(uri)) != shard.xxh128:
             raise DataError(
-                f"{uri}: SHA-256 is {sha256[:12]}..., expected {shard.sha256[:12]}...\n{remedy}"
+                f"{uri}: XXH128 is {found_hash[:12]}..., expected {shard.xxh128[:12]}...\n{remedy}"
             )
 
 
-def _sha256(uri: str) -> str:
-    digest = hashlib.sha256()
+def _xxh128(uri: str) -> str:
+    digest = xxhash.xxh3_128()
     with storage.open_input(uri) as stream:
         while chunk := stream.read(HASH_CHUNK_BYTES):
             digest.update(chunk)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from penstock import recordio, storage
 from penstock.errors import InputError, ServiceError
@@ -73,7 +73,7 @@ def _written(
     uri: str, output: Any, batches: Iterable[tuple[Any, Any]], *, allow_nonfinite: bool
 ) -> Shard:
     rows = size_bytes = 0
-    digest = hashlib.sha256()
+    digest = xxhash.xxh3_128()
     span: tuple[float, float] | None = None
     form: tuple[bool, int, bool] | None = None
     encoder: recordio.DenseEncoder | None = None
@@ -96,7 +96,7 @@ def _written(
         name=uri.rpartition("/")[2],
         rows=rows,
         size_bytes=size_bytes,
-        sha256=digest.hexdigest(),
+        xxh128=digest.hexdigest(),
         label_min=low,
         label_max=high,
     )

@@ -203,7 +203,7 @@ def _convert(context: Context, run_id: str) -> dict[str, Any]:
     made = convert(
         context.session(), _curated(workspace), _plan(workspace), workspace.file.spec, target
     )
-    shards = {split: [[s.name, s.sha256] for s in made[split].shards] for split in made}
+    shards = {split: [[s.name, s.xxh128] for s in made[split].shards] for split in made}
     return {
         "digest": hashlib.sha256(json.dumps(shards, sort_keys=True).encode()).hexdigest(),
         "outputs": {split: workspace.below(made[split].manifest_uri) for split in made},

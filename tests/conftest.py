@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import faultproxy
 import pytest
 import s3server
-
 from hypothesis import settings
 
 from penstock import spark as penstock_spark

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -88,15 +89,10 @@ def test_a_shard_is_the_bytes_of_its_batches(tmp_path):
         name="part-00007-2.rec",
         rows=5,
         size_bytes=len(content),
-        sha256=storage_sha256(content),
+        xxh128=xxhash.xxh3_128_hexdigest(content),
         label_min=0.0,
         label_max=11.0,
     )
-
-
-def storage_sha256(content: bytes) -> str:
-    digest = subprocess.run(["sha256sum"], input=content, capture_output=True, check=True)
-    return digest.stdout.split()[0].decode()
 
 
 def test_sparse_rows_without_labels_are_written_too(tmp_path):
@@ -191,7 +187,7 @@ def test_the_files_of_a_dataset_are_these(tmp_path):
     described = json.loads(found["train.dataset.json"])
     shards = described.pop("shards")
     assert described == {
-        "format": 1,
+        "format": 2,
         "rows": 12,
         "size_bytes": sum(len(found[f"train/{shard['name']}"]) for shard in shards),
         "width": 2,
@@ -449,7 +445,7 @@ def flip(path: Path) -> None:
     [
         (Path.unlink, " is gone, though the manifest lists it"),
         (lambda path: os.truncate(path, 60), " has 60 bytes, expected {size}"),
-        (flip, ": SHA-256 is {found}..., expected {sha256}..."),
+        (flip, ": XXH128 is {found}..., expected {xxh128}..."),
     ],
 )
 def test_verify_names_the_first_damaged_shard(tmp_path, damage, problem):
@@ -461,8 +457,8 @@ def test_verify_names_the_first_damaged_shard(tmp_path, damage, problem):
         dataset.verify(made)
 
     path, shard = Path(prefix_of(tmp_path), made.shards[1].name), made.shards[1]
-    found = storage_sha256(path.read_bytes())[:12] if path.exists() else ""
-    text = problem.format(size=shard.size_bytes, sha256=shard.sha256[:12], found=found)
+    found = xxhash.xxh3_128_hexdigest(path.read_bytes())[:12] if path.exists() else ""
+    text = problem.format(size=shard.size_bytes, xxh128=shard.xxh128[:12], found=found)
     assert str(caught.value) == f"file://{path}{text}\n  run convert again, into a fresh prefix"
 
 
@@ -519,7 +515,7 @@ def test_a_manifest_and_a_description_of_two_runs_are_refused(tmp_path):
             "is damaged: JSONDecodeError('Expecting value: line 1 column 2 (char 1)')",
         ),
         ("train.dataset.json", "{}", "is damaged: KeyError('format')"),
-        ("train.dataset.json", '{"format": 9}', "has the format 9, expected 1"),
+        ("train.dataset.json", '{"format": 9}', "has the format 9, expected 2"),
     ],
 )
 def test_damaged_small_files_are_refused(tmp_path, name, content, problem):

@@ -24,7 +24,6 @@ __all__ = [
     "family",
     "first_names",
     "first_numbers",
-    "mask_array",
     "names_array",
     "numbers",
     "plain",
@@ -119,12 +118,6 @@ def texts(array: Any) -> Any:
     whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53))
     integers = pc.cast(pc.if_else(whole, array, pa.scalar(None, array.type)), pa.int64())
     return pc.coalesce(integers.cast(pa.large_string()), array.cast(pa.large_string()))
-
-
-def mask_array(mask: npt.NDArray[np.bool_]) -> Any:
-    """Return an Arrow boolean array of ``mask`` (n,)."""
-    packed = pa.py_buffer(np.packbits(mask, bitorder="little").tobytes())
-    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, packed])
 
 
 def coded(values: Floats, codes: Sequence[Code]) -> npt.NDArray[np.bool_]:

@@ -130,23 +130,7 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
         InputError: Something else, or several of these at once.
     """
     types = dict(curated.columns)
-    chosen = [column for column, _ in features(spec)]
-    also = [column for _, rule in features(spec) for column in rule.reads]
-    used = dict.fromkeys([*chosen, *also, spec.label.column])
-    problems: list[PenstockError] = []
-    if missing := tuple(name for name in used if name not in types):
-        problems.append(MissingColumnsError("curated", missing, curated.names()))
-    if spec.label.column in (*chosen, *also):
-        problems.append(
-            InputError(
-                f"features: {spec.label.column!r} is the label, expected columns that are known before "
-                "it is\n  take it out of features"
-            )
-        )
-    if twice := [name for name, times in Counter(chosen).items() if times > 1]:
-        problems.append(
-            InputError(f"features: listed more than once: {listed(twice)}\n  keep one of each")
-        )
+    problems = _column_problems(curated, spec)
     problems += [
         problem
         for column, rule in features(spec)
@@ -168,6 +152,29 @@ def check(curated: Curated, spec: Spec) -> LabelRule:
         task=spec.task,
         classes=spec_classes(spec),
     )
+
+
+def _column_problems(curated: Curated, spec: Spec) -> list[PenstockError]:
+    """Return what is wrong with which columns the spec names."""
+    chosen = [column for column, _ in features(spec)]
+    also = [column for _, rule in features(spec) for column in rule.reads]
+    used = dict.fromkeys([*chosen, *also, spec.label.column])
+    problems: list[PenstockError] = []
+    names = curated.names()
+    if missing := tuple(name for name in used if name not in names):
+        problems.append(MissingColumnsError("curated", missing, names))
+    if spec.label.column in (*chosen, *also):
+        problems.append(
+            InputError(
+                f"features: {spec.label.column!r} is the label, expected columns that are known before "
+                "it is\n  take it out of features"
+            )
+        )
+    if twice := [name for name, times in Counter(chosen).items() if times > 1]:
+        problems.append(
+            InputError(f"features: listed more than once: {listed(twice)}\n  keep one of each")
+        )
+    return problems
 
 
 def _more_problems(spec: Spec, types: Mapping[str, str]) -> Iterator[PenstockError]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from penstock.cells import names_array
 from penstock.comoments import MATRIX_COLUMNS, CoMoments
-from penstock.errors import InputError
+from penstock.errors import InputError, listed
 from penstock.fingerprints import fingerprints, merged_fingerprints
 from penstock.groups import GroupState
 from penstock.sketch import Floats, Moments, Sketch
@@ -170,6 +171,12 @@ class Collector:
 
     def __init__(self, wanted: Sequence[Wanted], *, label: str | None = None) -> None:
         self._wanted = tuple(wanted)
+        times = Counter(each.name for each in self._wanted)
+        if twice := [name for name, count in times.items() if count > 1]:
+            raise InputError(
+                f"statistics: {listed(twice)} would name two states, expected one each\n"
+                "  rename the column of that name in merge.derive"
+            )
         self._fingerprints: dict[str, int] = {}
         self._label = label
         self._rows = 0

@@ -193,8 +193,9 @@ def map_tasks(
 def _task_failures(session: SparkSession) -> int:
     """Return how often Spark lets a task fail: in ``local[n]`` once, in ``local[n,f]`` f times."""
     context = session.sparkContext
-    if context.master.startswith("local") and not context.master.startswith("local-cluster"):
-        given = re.fullmatch(r"local\[[^,]+,\s*(\d+)\]", context.master)
+    master = context.master or ""
+    if master.startswith("local") and not master.startswith("local-cluster"):
+        given = re.fullmatch(r"local\[[^,]+,\s*(\d+)\]", master)
         return int(given[1]) if given else 1
     return int(context.getConf().get("spark.task.maxFailures", "4") or 4)
 

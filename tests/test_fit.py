@@ -230,7 +230,10 @@ def test_the_plan_is_that_of_the_train_split_alone(fitted, frame):
     counts = frame["c"].fillna("(missing)").value_counts()
     frequent = counts[counts >= 0.02 * 37_500]
     assert dict(name.encoding.vocabulary.categories) == frequent.to_dict()
-    assert (name.encoding.vocabulary.rare_values, name.encoding.vocabulary.rare_rows) == (1, counts["rare"])
+    assert (name.encoding.vocabulary.rare_values, name.encoding.vocabulary.rare_rows) == (
+        1,
+        counts["rare"],
+    )
     assert fitted.plan.names == (
         "n",
         "n__missing",

@@ -2,26 +2,34 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install lake demo test test-fast bench lint format lock clean
+.PHONY: help install lake demo test test-fast test-spark4 bench lint format lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# The package and its tests beside the newest Spark.
+SPARK4 := .venv-spark4
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 # Spark and its Python workers use this environment, wherever the caller stands.
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export PYSPARK_DRIVER_PYTHON := $(CURDIR)/$(BIN)/python
 
 help:       ## Print these verbs
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
+$(READY): LOCK := requirements.lock
 $(READY): requirements.lock pyproject.toml
-	@echo "installing into $(VENV) (once)"
+$(SPARK4)/.ready: LOCK := requirements-spark4.lock
+$(SPARK4)/.ready: requirements-spark4.lock pyproject.toml
+
+%/.ready:
+	@echo "installing into $(@D) (once)"
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not on the PATH; install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 2; }
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m penstock.java >/dev/null
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(@D)/bin/python -m penstock.java >/dev/null
 	@touch $@
 
 install: $(READY) ## Make .venv from requirements.lock, with the package editable
@@ -40,6 +48,11 @@ test: $(READY) ## All tests that run on one machine
 test-fast: $(READY) ## The tests that need no Java
 	@$(BIN)/python -m pytest -m "not spark"
 
+test-spark4: export PYSPARK_PYTHON := $(CURDIR)/$(SPARK4)/bin/python
+test-spark4: export PYSPARK_DRIVER_PYTHON := $(CURDIR)/$(SPARK4)/bin/python
+test-spark4: $(SPARK4)/.ready ## The tests that need a JVM, on Spark 4.1 in an environment of its own
+	@$(SPARK4)/bin/python -m pytest -m spark
+
 bench: $(READY) ## Our way and the peers', checked and timed: bench/RESULTS.md
 	@$(BIN)/python bench/run.py $(BENCH)
 
@@ -52,8 +65,11 @@ lint: $(READY) ## Format, rules, types, import directions
 format: $(READY) ## Put the code in its format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-lock:       ## Compile requirements.in to requirements.lock (needs uv on the PATH)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in -o requirements.lock
+lock:       ## Compile requirements.in to both locks, for Spark 3.5 and 4.1 (needs uv on the PATH)
+	$(COMPILE) requirements.in -o requirements.lock
+	@# What an output file has already is kept, so the two differ in what Spark asks for alone.
+	@cp requirements.lock requirements-spark4.lock
+	$(COMPILE) requirements.in --override requirements-spark4.in -o requirements-spark4.lock
 
 clean:      ## Remove what runs have made; raw/ and .venv stay
 	rm -rf curated datasets models plans quarantine reports runs bench/.data

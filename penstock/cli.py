@@ -71,11 +71,29 @@ _verb(
     "Malformed rows go to quarantine/ with file, line and reason. A key that repeats on the one-side of "
     "a join is an error. Writes curated/<pipeline>/<run>/.",
 )
-_verb(
-    "fit",
-    "curated -> plan.json: learn imputation and encoding from the train split, in one scan.\n\n"
-    "Writes plans/<pipeline>/<run>/plan.json, to be read by a person, and profile.json for the report.",
+
+
+@app.command(
+    help="curated -> plan.json: learn imputation and encoding from the train split, in one scan.\n\n"
+    "Writes plans/<pipeline>/<run>/plan.json, to be read by a person, profile.json for the report and "
+    "statistics.json. With --onto the rows of a new day add to the statistics of an earlier fit: the plan "
+    "is that of all rows, and only the new ones are read."
 )
+def fit(
+    spec: SpecPath,
+    root: Root = ".",
+    force: Force = False,  # noqa: FBT002
+    onto: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Earlier fit to add to: plans/<pipeline>/<run>, or a URI."),
+    ] = None,
+) -> None:
+    """Run the fit stage."""
+    from penstock.runner import run_stages
+
+    run_stages(("fit",), spec=spec, root=root, force=force, onto=onto)
+
+
 _verb(
     "convert",
     "curated x plan -> RecordIO-protobuf shards and manifests, written last.\n\n"

@@ -22,6 +22,7 @@ from penstock.columns.interaction import rule_problems
 from penstock.columns.numeric import reads_problems
 from penstock.columns.target import completed
 from penstock.curated import Curated, RowRange, row_ranges
+from penstock.earlier import Earlier
 from penstock.encode import LabelRule
 from penstock.errors import (
     EmptyTableError,
@@ -84,22 +85,34 @@ class Fitted:
         self.plan.save(uri)
 
 
-def fit(session: SparkSession, curated: Curated, spec: Spec) -> Fitted:
+def fit(
+    session: SparkSession, curated: Curated, spec: Spec, *, onto: Earlier | None = None
+) -> Fitted:
     """Learn the plan from the train split, and profile all its columns. Runs exactly one Spark job.
+
+    With ``onto`` the rows add to those of an earlier fit, of which none is read again: counts,
+    categories, quantiles and distinct counts are those of one fit of all rows, means and variances
+    equal them up to rounding (1e-12 of the value in the tests).
 
     Equal rows give equal bytes: the parts of the scan depend on the number of rows and columns, not
     on the machine. Memory of a task is a batch and the states; no row comes to the driver.
 
     Raises:
-        InputError: The features or the label do not fit the table, or the matrix would be too wide.
+        InputError: The features or the label do not fit the table, or the matrix would be too wide;
+            or ``onto`` counts these rows already, or collected other things of its rows.
         EmptyTableError: The train split has no rows.
         DataError: The train split's values break what the spec asks of them, or one feature alone
             tells the label and split.on_leak is refuse.
     """
     label = check(curated, spec)
     wanted = wanted_states(curated, spec, label)
+    fitted_on: dict[str, Any] = {"curated": curated.digest, "split": "train"}
+    if onto is not None:
+        fitted_on |= {"onto": onto.parts(curated.digest)}
     statistics, probes = _scan(session, curated, spec, wanted, label)
-    fitted_on = {"curated": curated.digest, "split": "train", "rows": statistics.rows}
+    if onto is not None:
+        statistics = onto.joined(statistics)
+    fitted_on |= {"rows": statistics.rows}
     plan = build_plan(statistics, spec, fitted_on=fitted_on)
     if noted := balance.noted(statistics, spec, plan.label):
         plan = replace(plan, fitted_on=fitted_on | noted)
@@ -255,7 +268,9 @@ def collect(batches: Iterable[Any], wanted: Sequence[Wanted], label: LabelRule) 
     for batch in batches:
         values = label.values(batch.column(label.column))[0]
         collector.add(batch, values if number else None, target=values)
-    return collector.finish()
+    asked = {each.name: each.digest for each in wanted}
+    asked[label.column] = f"{asked.get(label.column, '')} {label.task} {label.classes!r}"
+    return replace(collector.finish(), asked=asked)
 
 
 def _scan(

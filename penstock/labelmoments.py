@@ -51,7 +51,7 @@ class Folds:
 
         >>> import pyarrow as pa
         >>> Folds(columns=("id",), count=5).of([pa.array(["17", "18", None])]).tolist()
-        [0, 0, 0]
+        [0, 2, 1]
         """
         salt, between, none = names_array([self.salt + SALT, CELLS, ""])
         cells = pc.binary_join_element_wise(

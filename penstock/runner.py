@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["job", "run_stages"]
 
 
-def run_stages(names: Sequence[str], *, spec: str, root: str, force: bool = False) -> None:
+def run_stages(
+    names: Sequence[str], *, spec: str, root: str, force: bool = False, onto: str | None = None
+) -> None:
     """Run the stages in order and print how each ended. The session starts when one needs it.
+
+    With ``onto``, the folder of an earlier fit, the fit adds to what that one learned.
 
     Raises:
         PenstockError: As the first failing stage says. After a failed gate the report still runs.
     """
-    workspace = Workspace(root=root, file=specfile.load(spec))
+    workspace = Workspace(root=root, file=specfile.load(spec), onto=onto)
     _interrupt_on(signal.SIGINT, signal.SIGTERM)
     screen = Screen(Console(stderr=True))
     outcomes: list[stages.Outcome] = []
@@ -126,9 +130,11 @@ def job(stage: str, doc: str | None, argv: Sequence[str]) -> int:
         "--root", default=".", help="folder or s3:// URI that holds raw/ (default: .)"
     )
     parser.add_argument("--force", action="store_true", help="run even when nothing has changed")
+    if stage == "fit":
+        parser.add_argument("--onto", help="earlier fit that these rows add to: below the root, or a URI")
     options = parser.parse_args(argv)
     try:
-        run_stages((stage,), spec=options.spec, root=options.root, force=options.force)
+        run_stages((stage,), **vars(options))
     except PenstockError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -147,19 +147,23 @@ def _curated(workspace: Workspace) -> Any:
 
 
 def _fit_depends(workspace: Workspace) -> dict[str, Any]:
-    parts = ("split", "balance", "features", "label", "task", "dataset")
+    from penstock.plan import FeaturePlan
+
+    parts = ("split", "balance", "features", "select", "label", "task", "dataset")
     return {
         "curated": workspace.done("merge").digest,
         "spec": workspace.file.spec.part(*parts),
-    }
+    } | ({"onto": FeaturePlan.load(workspace.uri(workspace.onto)).sha256} if workspace.onto else {})
 
 
 def _fit(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock.earlier import Earlier
     from penstock.fit import fit
 
     workspace = context.workspace
     curated = _curated(workspace)
-    fitted = fit(context.session(), curated, workspace.file.spec)
+    onto = Earlier.open(workspace.uri(workspace.onto)) if workspace.onto else None
+    fitted = fit(context.session(), curated, workspace.file.spec, onto=onto)
     target = workspace.uri("plans", workspace.name, run_id)
     fitted.save(target)
     return {

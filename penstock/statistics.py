@@ -70,6 +70,7 @@ class Statistics:
         label: Name of the label among the co-moments, if there was one.
         comoments: Of the label and all numeric columns.
         fingerprints: Of the compared columns, by name; see ``penstock.fingerprints``.
+        asked: By column, a digest of what was collected of it: equal in all that may be merged.
     """
 
     rows: int
@@ -77,6 +78,7 @@ class Statistics:
     label: str | None
     comoments: CoMoments
     fingerprints: Mapping[str, int] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     def trimmed(self) -> Statistics:
         """Return them with every column's state at its bounded size. Do this after all merging."""
@@ -104,6 +106,8 @@ class Statistics:
         }
         if self.fingerprints:
             body["fingerprints"] = dict(self.fingerprints)
+        if self.asked:
+            body["asked"] = dict(self.asked)
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
     @classmethod
@@ -131,6 +135,7 @@ class Statistics:
                 **{k: v.reshape(shape).astype(np.float64) for k, v in arrays.items()},
             ),
             fingerprints=body.get("fingerprints", {}),
+            asked=body.get("asked", {}),
         )
 
 
@@ -147,6 +152,12 @@ def merge(parts: Sequence[Statistics]) -> Statistics:
                 f"statistics: columns are {list(part.columns)!r}, expected {list(first.columns)!r}\n"
                 "  fit all of them with the same columns and label"
             )
+        if other := [name for name in first.asked if part.asked.get(name) != first.asked[name]]:
+            raise InputError(
+                f"statistics: of {listed(other)} other things were collected, expected the same of all rows\n"
+                "  fit all of them with the same features, task and label; the earlier rows again, if the "
+                "spec has changed"
+            )
     comoments = first.comoments
     for part in parts[1:]:
         comoments = comoments.merge(part.comoments)
@@ -158,6 +169,7 @@ def merge(parts: Sequence[Statistics]) -> Statistics:
         label=first.label,
         comoments=comoments,
         fingerprints=merged_fingerprints([part.fingerprints for part in parts]),
+        asked=first.asked,
     )
 
 

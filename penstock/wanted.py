@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 __all__ = ["ExtraState", "Kind", "Wanted"]
+
+DIGITS = 16
 
 Kind = str
 """numeric, categorical, other, or that of an ``ExtraState`` that penstock.statistics knows."""
@@ -38,6 +41,11 @@ class Wanted:
     logs: bool = False
     compared: bool = False
     options: Any = None
+
+    @property
+    def digest(self) -> str:
+        """A hash of all of it; states of equal digests merge, those of others may not."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:DIGITS]
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -60,10 +60,18 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workspace:
-    """A root and a spec. Makes URIs; reads and writes stage records."""
+    """A root and a spec. Makes URIs; reads and writes stage records.
+
+    Attributes:
+        root: Folder or URI that holds everything.
+        file: The spec.
+        onto: Folder of an earlier fit, below the root or a URI, to which the rows of this one add; see
+            ``penstock.earlier``.
+    """
 
     root: str
     file: SpecFile
+    onto: str | None = None
 
     @property
     def name(self) -> str:

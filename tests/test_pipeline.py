@@ -13,6 +13,7 @@ from makers import CUSTOMERS, shop, shop_spec
 
 from penstock import runner
 from penstock.host import ALGORITHMS, algorithms
+from penstock.plan import FeaturePlan
 
 ROWS = 600
 
@@ -265,6 +266,31 @@ def test_what_fit_refuses_is_told_and_leaves_no_plan(name, tmp_path, capsys):
     assert (ended, told) == (code, f"error: {message}")
     assert not (root / "plans").exists() or tree(root / "plans") == {}
     assert job("convert", root, path) == 2
+
+
+@pytest.mark.usefixtures("spark")
+def test_the_rows_of_a_new_day_add_to_an_earlier_fit(tmp_path, capsys):
+    monday, tuesday = lake(tmp_path / "monday"), lake(tmp_path / "tuesday", rows=900)
+    path = spec(monday)
+    for root in (monday, tuesday):
+        assert job("merge", root, path) == 0
+    assert job("fit", monday, path) == 0
+    (plan,) = (monday / "plans" / "shop").iterdir()
+    capsys.readouterr()
+
+    assert job("fit", tuesday, path, "--onto", str(plan)) == 0
+    assert job("fit", monday, path, "--onto", "plans/none") == 2
+    told = capsys.readouterr().err
+    assert told.endswith(
+        f"error: plan: nothing found at {str(monday / 'plans' / 'none' / 'plan.json')!r}\n"
+        "  fit again: penstock fit SPEC\n"
+    )
+
+    (updated,) = (tuesday / "plans" / "shop").iterdir()
+    rows = [FeaturePlan.load(str(each)).fitted_on["rows"] for each in (plan, updated)]
+    assert rows[1] > rows[0] + 600
+    assert job("fit", tuesday, path) == 0  # without --onto it is another fit, not a skipped one
+    assert len(list((tuesday / "plans" / "shop").iterdir())) == 2
 
 
 CRASH = """

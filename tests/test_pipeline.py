@@ -282,7 +282,7 @@ def test_the_rows_of_a_new_day_add_to_an_earlier_fit(tmp_path, capsys):
     assert job("fit", monday, path, "--onto", "plans/none") == 2
     told = capsys.readouterr().err
     assert told.endswith(
-        f"error: plan: nothing found at {str(monday / 'plans' / 'none' / 'plan.json')!r}\n"
+        f"error: plan: nothing found at {(monday / 'plans' / 'none' / 'plan.json').as_uri()!r}\n"
         "  fit again: penstock fit SPEC\n"
     )
 

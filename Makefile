@@ -53,8 +53,8 @@ test-spark4: export PYSPARK_DRIVER_PYTHON := $(CURDIR)/$(SPARK4)/bin/python
 test-spark4: $(SPARK4)/.ready ## The tests that need a JVM, on Spark 4.1 in an environment of its own
 	@$(SPARK4)/bin/python -m pytest -m spark
 
-bench: $(READY) ## Our way and the peers', checked and timed: bench/RESULTS.md
-	@$(BIN)/python bench/run.py $(BENCH)
+bench: $(READY) ## Our way and the peers', checked and timed: bench/RESULTS.md (BENCH=plan: that one)
+	@$(BIN)/python bench/run.py $(addprefix --only ,$(BENCH))
 
 lint: $(READY) ## Format, rules, types, import directions
 	@$(BIN)/ruff format --check .

@@ -10,14 +10,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flightrows import CATEGORIES, KEY, LABEL, NUMBERS, YEAR_ROWS, curated_flights, widened
+from flightrows import CATEGORIES, LABEL, NUMBERS, YEAR_ROWS, curated_flights, flight_spec
 from measure import (
     MB,
     Outcome,
@@ -31,8 +31,8 @@ from measure import (
     rate,
 )
 from peer import class_path
+from plan_growth import growth, scan_table, scans, size_table
 from sparkml import SparkMl
-from workers import WorkerMemory
 
 from penstock import recordio, spark
 from penstock.convert import convert
@@ -108,14 +108,14 @@ def run(*, quick: bool, folder: Path) -> Outcome:
     ):
         place = Place(session=session, out=Path(out))
         pace = _paces(place, curated, rounds=2 if quick else 5)
-        scans = _scans(place, curated)
-        sizes = _sizes(place, curated, folder)
+        scanned = scans(session, curated)
+        grown = growth(session, curated, folder, place.out)
     ours, floor = (pace.seconds[name].median_s for name in (OURS, FLOOR))
-    means = scans[0]
+    means, others = scanned[0], scanned[1]
     return Outcome(
         name="plan",
         about=ABOUT,
-        tables=(_pace_table(pace, out), _scan_table(scans), _size_table(sizes)),
+        tables=(_pace_table(pace, floor, out), scan_table(scanned), size_table(grown)),
         targets=(
             Target(
                 what=f"{OURS} against {PEER}",
@@ -124,20 +124,20 @@ def run(*, quick: bool, folder: Path) -> Outcome:
             ),
             Target(
                 what="Spark jobs of a fit, whatever its columns need",
-                found=max(each.jobs for each in scans),
+                found=max(each.jobs for each in scanned),
                 wanted=1,
                 most=True,
                 unit="job",
             ),
             Target(
                 what="time of a fit, every column other statistics against means alone",
-                found=scans[-1].seconds / means.seconds,
+                found=others.seconds / means.seconds,
                 wanted=FLAT,
                 most=True,
             ),
             Target(
                 what="peak memory of a fit's worker, likewise",
-                found=scans[-1].peak_bytes / means.peak_bytes,
+                found=others.peak_bytes / means.peak_bytes,
                 wanted=FLAT,
                 most=True,
             ),
@@ -149,7 +149,7 @@ def run(*, quick: bool, folder: Path) -> Outcome:
             "largest_difference": pace.difference,
             "floor_ratio": ours / floor,
             "seconds": {name: times.seconds for name, times in pace.seconds.items()},
-            "laps": place.laps,
+            "laps": {name: times.seconds for name, times in pace.laps.items()},
         },
     )
 
@@ -160,31 +160,6 @@ def _in_memory(rows: int) -> Path | None:
         return None
     free_bytes = min(shutil.disk_usage(MEMORY).free, available_bytes() // 2)
     return MEMORY if free_bytes > rows * 600 else None
-
-
-def _spec(
-    numbers: Sequence[dict[str, Any]] = (), categories: Sequence[dict[str, Any]] = ()
-) -> Spec:
-    """Return a spec with these groups of features: means, standardised, and one-hot unless told so."""
-    mean = {"columns": NUMBERS, "impute": "mean", "indicator": False}
-    one_hot = {"columns": CATEGORIES, "unknown": "zeros"}
-    return Spec.model_validate(
-        {
-            "name": "bench",
-            "task": "regression",
-            "label": {"column": LABEL},
-            "sources": {"flights": {"path": "raw/flights/", "format": "parquet"}},
-            "merge": {"base": "flights", "key": list(KEY)},
-            "features": [
-                *({"kind": "numeric"} | each for each in numbers or (mean,)),
-                *({"kind": "categorical"} | each for each in categories or (one_hot,)),
-            ],
-            "dataset": {"layout": "sparse"},
-            "train": [
-                {"algorithm": "linear-learner", "hyperparameters": {"predictor_type": "regressor"}}
-            ],
-        }
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,7 +237,7 @@ class Pace:
 
 def _paces(place: Place, curated: Curated, *, rounds: int) -> Pace:
     """Compare all values of both ways, then time them and the floor, interleaved."""
-    ways = Ways(place=place, curated=curated, spec=_spec())
+    ways = Ways(place=place, curated=curated, spec=flight_spec())
     rows = sum(file.rows for file in curated.files)
     mine, theirs = ways.ours(), ways.peer()
     size_bytes = sum(path.stat().st_size for path in _shards(mine))
@@ -313,5 +288,35 @@ def _difference(
     check(ours.nnz > rows * len(CATEGORIES), "there is next to nothing in the rows")
     found = float(abs(ours.astype(np.float64) - peers.astype(np.float64)).max())
     largest = max(1.0, float(abs(ours).max()))
-    check(found <= TOLERANCE * largest, f"a value differs by {found:g}, of values up to {largest:g}")
+    check(
+        found <= TOLERANCE * largest, f"a value differs by {found:g}, of values up to {largest:g}"
+    )
     return found
+
+
+def _pace_table(pace: Pace, floor_s: float, out: str) -> Table:
+    ours = pace.seconds[OURS].median_s
+    parts = {OURS: ("fit", "convert"), PEER: ("Spark ML fit", "Spark ML transform and write")}
+    rows = []
+    for name, times in pace.seconds.items():
+        rows.append(
+            (
+                f"**{name}**",
+                str(times),
+                rate(pace.rows, times.median_s),
+                f"{pace.size_bytes / MB / times.median_s:,.0f}",
+                f"{times.median_s / ours:,.2f}x",
+            )
+        )
+        rows += [(part, str(pace.laps[part]), "", "", "") for part in parts.get(name, ())]
+    kind = "a file system in memory" if MEMORY in Path(out).parents else "disk"
+    return Table(
+        title=f"{number(pace.rows)}rows, {len(NUMBERS) + len(CATEGORIES)} columns, {pace.width} wide, local[2]",
+        columns=("way", "time", "rows/s", "MB/s", f"{OURS} is faster by"),
+        rows=tuple(rows),
+        note=(
+            f"{number(pace.size_bytes)}B of records, written to {kind}. {OURS} takes {ours / floor_s:,.2f} times "
+            f"as long as reading the Parquet once and writing the bytes alone. "
+            f"The largest difference of any value is {pace.difference:.2g}."
+        ),
+    )

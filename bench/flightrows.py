@@ -15,8 +15,18 @@ from typing import Any
 import numpy as np
 
 from penstock.curated import Curated, CuratedFile, open_curated
+from penstock.spec import Spec
 
-__all__ = ["CATEGORIES", "KEY", "LABEL", "NUMBERS", "YEAR_ROWS", "curated_flights", "widened"]
+__all__ = [
+    "CATEGORIES",
+    "KEY",
+    "LABEL",
+    "NUMBERS",
+    "YEAR_ROWS",
+    "curated_flights",
+    "flight_spec",
+    "widened",
+]
 
 NUMBERS = (
     "day_of_year",
@@ -64,6 +74,31 @@ def curated_flights(folder: Path, copies: int) -> Curated:
         shutil.rmtree(target, ignore_errors=True)
         _write(target, _year(), copies)
     return open_curated(str(target))
+
+
+def flight_spec(
+    numbers: Sequence[dict[str, Any]] = (), categories: Sequence[dict[str, Any]] = ()
+) -> Spec:
+    """Return a spec of these groups of features; means, standardised, and one-hot unless told so."""
+    means = {"columns": NUMBERS, "impute": "mean", "indicator": False}
+    one_hot = {"columns": CATEGORIES, "unknown": "zeros"}
+    return Spec.model_validate(
+        {
+            "name": "bench",
+            "task": "regression",
+            "label": {"column": LABEL},
+            "sources": {"flights": {"path": "raw/flights/", "format": "parquet"}},
+            "merge": {"base": "flights", "key": list(KEY)},
+            "features": [
+                *({"kind": "numeric"} | each for each in numbers or (means,)),
+                *({"kind": "categorical"} | each for each in categories or (one_hot,)),
+            ],
+            "dataset": {"layout": "sparse"},
+            "train": [
+                {"algorithm": "linear-learner", "hyperparameters": {"predictor_type": "regressor"}}
+            ],
+        }
+    )
 
 
 def _table(name: str) -> Any:
@@ -162,7 +197,9 @@ def widened(folder: Path, curated: Curated, times: int, files: int) -> tuple[Cur
         files: How many files of the train split; of the others one each.
     """
     target = folder / f"{Path(curated.uri).name}-wide{times}-{files}"
-    names = [f"{name}{'' if not again else f'_{again}'}" for again in range(times) for name in NUMBERS]
+    names = [
+        f"{name}{'' if not again else f'_{again}'}" for again in range(times) for name in NUMBERS
+    ]
     if not (target / "table.json").is_file():
         shutil.rmtree(target, ignore_errors=True)
         _widen(target, curated, names, files)

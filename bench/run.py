@@ -1,6 +1,6 @@
 """Run the benchmarks: ours and the peers' in one run, correctness checked before any ratio.
 
-    python bench/run.py [--quick] [--only codec|fifo|spark] [--out bench/results]
+    python bench/run.py [--quick] [--only codec|fifo|spark|plan] [--out bench/results]
 
 Prints tables, writes ``<name>.json`` into the folder and RESULTS.md beside it. A quick run is for
 trying the benchmarks out; it writes to bench/.data unless told otherwise.
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 HERE = Path(__file__).parent
-NAMES = {"codec": "codec", "fifo": "fifo", "spark": "spark_writer"}
+NAMES = {"codec": "codec", "fifo": "fifo", "spark": "spark_writer", "plan": "feature_plan"}
 
 
 def main() -> int:

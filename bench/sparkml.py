@@ -42,9 +42,8 @@ class SparkMl:
         columns = [*self.numbers, *self.categories, self.label]
         read = session.read.parquet(*paths).select(*columns)
         # Imputer takes numbers alone.
-        return read.na.fill(MISSING, list(self.categories)).withColumn(
-            self.label, F.col(self.label).cast("double")
-        )
+        filled: DataFrame = read.na.fill(MISSING, list(self.categories))
+        return filled.withColumn(self.label, F.col(self.label).cast("double"))
 
     def fit(self, rows: DataFrame) -> Any:
         """Return the fitted pipeline."""
@@ -60,7 +59,7 @@ class SparkMl:
         filled = [f"{name}_filled" for name in self.numbers]
         codes = [f"{name}_code" for name in self.categories]
         ones = [f"{name}_ones" for name in self.categories]
-        stages = [
+        stages: list[Any] = [
             Imputer(strategy="mean", inputCols=list(self.numbers), outputCols=filled),
             StringIndexer(inputCols=list(self.categories), outputCols=codes, handleInvalid="keep"),
             # What was not seen has the last code, and the last code has no column.

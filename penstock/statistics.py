@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from penstock.autostate import FewState, FiguresState, LabelledState
 from penstock.cells import names_array
 from penstock.comoments import MATRIX_COLUMNS, CoMoments
 from penstock.errors import InputError, listed
@@ -53,6 +54,9 @@ STATES: Mapping[str, type[ColumnState]] = {
 }
 
 EXTRA: Mapping[str, type[ExtraState]] = {
+    "few": FewState,
+    "figures": FiguresState,
+    "labelled": LabelledState,
     "grouped": GroupState,
     "target": TargetState,
     "text": TextState,

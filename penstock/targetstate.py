@@ -72,11 +72,25 @@ class TargetState(ExtraState):
             )
         names = len(arrays) - len(target.folds.columns)
         array = first_names(arrays[:names], wanted.missing_values)
+        return cls.counted(wanted, array, target.folds.of(arrays[names:]), label)
+
+    @classmethod
+    def counted(cls, wanted: Wanted, array: Any, folds: Ints, label: Floats) -> Self:
+        """Return the state of one batch.
+
+        Args:
+            wanted: What to collect.
+            array: The names, (n,).
+            folds: Of each row, int64 (n,).
+            label: Float64 (n,), NaN where there is none.
+        """
+        target: Target = wanted.options
         values, codes = _coded(array)
         counts = np.bincount(codes, minlength=len(values) + 1)
-        folds = target.folds.of(arrays[names:])
-        return replace(
-            state,
+        return cls(
+            name=wanted.name,
+            type=wanted.type,
+            cap=wanted.cap,
             rows=len(array),
             missing=int(counts[-1]),
             values=values,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 
+from penstock.cells import plain, present
 from penstock.sketch import Ints
 from penstock.tokens import Tokens
 from penstock.wanted import ExtraState, Wanted
@@ -47,7 +49,7 @@ class TextState(ExtraState):
         tokens: Tokens = wanted.options
         documents = np.zeros(tokens.buckets, np.int64)
         if arrays:
-            documents += np.bincount(tokens.counts(arrays[0]).indices, minlength=tokens.buckets)
+            documents += _documents(tokens, arrays[0])
         return cls(
             name=wanted.name,
             type=wanted.type,
@@ -83,3 +85,16 @@ class TextState(ExtraState):
         """Return the state that ``plain`` took apart."""
         documents = np.array(body["documents"], np.int64)
         return cls(**dict(body) | {"tokens": Tokens.of(body["tokens"]), "documents": documents})
+
+
+def _documents(tokens: Tokens, array: Any) -> Ints:
+    """Return the rows with an n-gram of each bucket; texts that repeat are taken apart once."""
+    if pa.types.is_null(array.type):
+        return np.zeros(tokens.buckets, np.int64)
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    at = plain(encoded.indices).astype(np.int64)[present(encoded)]
+    rows = np.bincount(at, minlength=len(encoded.dictionary))
+    counts = tokens.counts(encoded.dictionary)
+    weights = np.repeat(rows, np.diff(counts.indptr))
+    found = np.bincount(counts.indices, weights=weights, minlength=tokens.buckets)
+    return np.asarray(found, np.int64)

@@ -291,11 +291,11 @@ def test_a_fit_finds_it_in_its_one_scan_and_refuses_it_if_asked(spark, tmp_path)
     curated = lake(tmp_path)
     of = spec(numeric("noise"), categorical("word", max_categories=5))
     tracker = spark.sparkContext.statusTracker()
-    spark.sparkContext.setJobGroup("count-fit", "one fit")
+    spark.sparkContext.setJobGroup("leaks-of-fit", "one fit")
 
     found = fit.fit(spark, curated, of)
 
-    jobs = len(tracker.getJobIdsForGroup("count-fit"))
+    jobs = len(tracker.getJobIdsForGroup("leaks-of-fit"))
     spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
     assert jobs == 1
     problem = (

@@ -115,8 +115,8 @@ def test_a_changed_input_runs_what_depends_on_it(finished, tmp_path, capsys):
 
     run_all(root, path)
 
-    told = [line.split()[:2] for line in capsys.readouterr().err.splitlines()]
-    assert told == [
+    lines = [line.split()[:2] for line in capsys.readouterr().err.splitlines()]
+    assert [line for line in lines if line[0] != "warning:"] == [
         ["merge", "skipped:"], ["fit", "skipped:"], ["convert", "skipped:"],
         ["train", "ran"], ["evaluate", "ran"], ["report", "ran"],
     ]  # fmt: skip

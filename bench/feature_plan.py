@@ -60,8 +60,8 @@ ABOUT = (
     'its columns at once, then transform and sagemaker-pyspark 1.4.5\'s format("sagemaker") in one write. '
     "*read + write alone*: tasks that read the columns once with pyarrow and write as many bytes. The label is "
     "the row's number, by which all rows of both are put side by side: every value differs by at most "
-    f"{TOLERANCE:g} (Spark divides by the sample's standard deviation, the plan by the population's), and all "
-    "columns have the same names."
+    f"{TOLERANCE:g} of it, or of 1 (once Spark's deviation, that of a sample, is made the population's), and "
+    "the columns have the same names."
 )
 
 
@@ -241,7 +241,7 @@ def _paces(place: Place, curated: Curated, *, rounds: int) -> Pace:
     rows = sum(file.rows for file in curated.files)
     mine, theirs = ways.ours(), ways.peer()
     size_bytes = sum(path.stat().st_size for path in _shards(mine))
-    difference = _difference(mine, theirs, ways.kept[OURS], ways.kept[PEER], rows)
+    difference = _difference(mine, theirs, ways.kept[OURS], ways.kept[PEER], curated)
     place.clear()
     place.laps.clear()
     calls: dict[str, Callable[[], object]] = {
@@ -277,20 +277,25 @@ def _decoded(folder: Path, width: int, rows: int) -> Any:
 
 
 def _difference(
-    mine: Path, theirs: Path, my_names: list[str], their_names: list[str], rows: int
+    mine: Path, theirs: Path, my_names: list[str], their_names: list[str], curated: Curated
 ) -> float:
     """Return the largest difference of any value; stop when it is too large or names differ."""
+    from scipy import sparse
+
+    rows, fitted = sum(file.rows for file in curated.files), curated.rows("train")
     check(sorted(my_names) == sorted(their_names), "the two have other columns")
     position = {name: at for at, name in enumerate(their_names)}
     columns = [position[name] for name in my_names]
-    ours = _decoded(mine, len(my_names), rows)
-    peers = _decoded(theirs, len(my_names), rows)[:, columns]
+    ours = _decoded(mine, len(my_names), rows).astype(np.float64)
+    # Spark divides by the deviation of a sample of n rows, the plan by that of the n rows.
+    scale = np.ones(len(my_names))
+    scale[[my_names.index(name) for name in NUMBERS]] = np.sqrt(fitted / (fitted - 1))
+    peers = _decoded(theirs, len(my_names), rows)[:, columns] @ sparse.diags_array(scale)
     check(ours.nnz > rows * len(CATEGORIES), "there is next to nothing in the rows")
-    found = float(abs(ours.astype(np.float64) - peers.astype(np.float64)).max())
-    largest = max(1.0, float(abs(ours).max()))
-    check(
-        found <= TOLERANCE * largest, f"a value differs by {found:g}, of values up to {largest:g}"
-    )
+    apart = abs(ours - peers)
+    found = float(apart.max())
+    right = float((apart - TOLERANCE * abs(ours)).max()) <= TOLERANCE
+    check(right, f"a value differs by {found:g}, expected {TOLERANCE:g} of it at most")
     return found
 
 

@@ -10,6 +10,7 @@ import typer
 
 from penstock import __version__
 from penstock.errors import PenstockError
+from penstock.local.app import app as local_app
 from penstock.toolbox.app import app as recordio_app
 
 __all__ = ["app", "main"]
@@ -32,6 +33,7 @@ app = typer.Typer(
 dataset_app = typer.Typer(help="Look after RecordIO datasets: verify, sweep.", no_args_is_help=True)
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(recordio_app, name="recordio")
+app.add_typer(local_app, name="local")
 
 SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A pipeline.yaml: path or URI.")]
 Root = Annotated[
@@ -85,7 +87,9 @@ def fit(
     force: Force = False,  # noqa: FBT002
     onto: Annotated[
         str | None,
-        typer.Option(metavar="FOLDER", help="Earlier fit to add to: plans/<pipeline>/<run>, or a URI."),
+        typer.Option(
+            metavar="FOLDER", help="Earlier fit to add to: plans/<pipeline>/<run>, or a URI."
+        ),
     ] = None,
 ) -> None:
     """Run the fit stage."""
@@ -124,6 +128,18 @@ def plan(spec: SpecPath, root: Root = ".") -> None:
     from penstock.preview import show_plan
 
     show_plan(spec=spec, root=root)
+
+
+@app.command()
+def features(spec: SpecPath, root: Root = ".") -> None:
+    """Print the features section that a spec without one gets: YAML, with a reason for each column.
+
+    Runs what plan runs and writes nothing. To change it: penstock features SPEC > features.yaml, edit,
+    and put it into the spec.
+    """
+    from penstock.preview import show_features
+
+    show_features(spec=spec, root=root)
 
 
 @app.command()

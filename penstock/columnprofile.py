@@ -29,6 +29,7 @@ def profile(
     key: Iterable[str],
     table: Collection[str] | None = None,
     dropped: Mapping[str, str] | None = None,
+    reasons: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the body of profile.json, as plain data.
 
@@ -38,9 +39,10 @@ def profile(
         features: Columns that the plan encodes.
         key: Columns that name a row.
         table: Names of the table's columns; None: all that there are statistics of.
-        dropped: Features that the plan leaves out, with the reason of each.
+        dropped: Columns that the plan leaves out, with the reason of each.
+        reasons: Why features that nobody named are what they are.
     """
-    dropped = dropped or {}
+    dropped, reasons = dropped or {}, reasons or {}
     features, key = set(features), set(key)
     columns = []
     for name, state in statistics.columns.items():
@@ -49,6 +51,7 @@ def profile(
         role = "label" if name == label else "feature" if name in features else "unused"
         role = "key" if role == "unused" and name in key else role
         left_out = {"left_out": dropped[name]} if name in dropped else {}
+        left_out |= {"chosen": reasons[name]} if name in reasons and name in features else {}
         columns.append(_column(state, role, statistics) | left_out)
     shown = [label] if statistics.label == label else []
     shown += [name for name in statistics.comoments.names if name in features]

@@ -50,6 +50,22 @@ class Earlier:
         text = storage.read_bytes(where).decode()
         return cls(uri=uri, statistics=Statistics.from_json(text), fitted_on=plan.fitted_on)
 
+    def features(self) -> tuple[Any, ...]:
+        """Return the features that were chosen for the earlier rows, for a spec without any.
+
+        Raises:
+            InputError: None were: its spec named them.
+        """
+        from penstock import auto
+
+        where = storage.join(self.uri, auto.FILE)
+        if not storage.exists(where):
+            raise InputError(
+                f"fit: the spec has no features, and {self.uri!r} has no {auto.FILE}, expected those of the "
+                "earlier rows\n  put its features section back into the spec"
+            )
+        return auto.chosen(storage.read_bytes(where).decode())
+
     def parts(self, digest: str) -> list[dict[str, Any]]:
         """Return which tables were counted, and how many rows of each, for the new plan.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from penstock import balance, leaks, storage
+from penstock import auto, balance, leaks, storage
 from penstock.cells import family
 from penstock.columnprofile import profile, profile_json
 from penstock.columns import KINDS
@@ -37,11 +37,21 @@ from penstock.planning import build_plan, features, raise_all, spec_classes
 from penstock.spec import CategoricalFeatures, InteractionFeatures, NumericFeatures, Spec
 from penstock.states import Kind, Wanted
 from penstock.statistics import Collector, Statistics, merge
+from penstock.times import is_time
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Fitted", "check", "collect", "fit", "wanted_states"]
+__all__ = [
+    "Fitted",
+    "check",
+    "collect",
+    "collect_and_probe",
+    "fit",
+    "learned",
+    "proposed",
+    "wanted_states",
+]
 
 BATCH_ROWS = 65_536
 TASK_CELLS = 2**22
@@ -62,6 +72,7 @@ class Fitted:
 
     Attributes:
         plan: How to encode.
+        proposal: The features that were chosen; None: the spec names its own.
         statistics: What the plan was made from; merges with those of further rows.
         profile: Body of profile.json.
         leaks: How well each feature alone tells the label; best first.
@@ -73,13 +84,19 @@ class Fitted:
     profile: Mapping[str, Any]
     leaks: tuple[leaks.Finding, ...] = ()
     warnings: tuple[str, ...] = ()
+    proposal: auto.Proposal | None = None
 
     def save(self, uri: str) -> None:
-        """Write statistics.json, profile.json and, last, plan.json below ``uri``."""
+        """Write statistics.json, profile.json and, last, plan.json below ``uri``.
+
+        Features that were chosen stand in features.yaml besides.
+        """
         contents = {
             "statistics.json": self.statistics.to_json(),
             "profile.json": profile_json(self.profile),
         }
+        if self.proposal is not None:
+            contents[auto.FILE] = self.proposal.section()
         for name, content in contents.items():
             storage.write_bytes(storage.join(uri, name), content.encode())
         self.plan.save(uri)
@@ -89,6 +106,8 @@ def fit(
     session: SparkSession, curated: Curated, spec: Spec, *, onto: Earlier | None = None
 ) -> Fitted:
     """Learn the plan from the train split, and profile all its columns. Runs exactly one Spark job.
+
+    Without features in the spec, they are chosen from the same scan: see ``penstock.auto``.
 
     With ``onto`` the rows add to those of an earlier fit, of which none is read again: counts,
     categories, quantiles and distinct counts are those of one fit of all rows, means and variances
@@ -104,23 +123,55 @@ def fit(
         DataError: The train split's values break what the spec asks of them, or one feature alone
             tells the label and split.on_leak is refuse.
     """
+    if onto is not None and not spec.features:
+        spec = spec.model_copy(update={"features": onto.features()})
     label = check(curated, spec)
     wanted = wanted_states(curated, spec, label)
-    fitted_on: dict[str, Any] = {"curated": curated.digest, "split": "train"}
-    if onto is not None:
-        fitted_on |= {"onto": onto.parts(curated.digest)}
+    parts = {} if onto is None else {"onto": onto.parts(curated.digest)}
     statistics, probes = _scan(session, curated, spec, wanted, label)
     if onto is not None:
         statistics = onto.joined(statistics)
-    fitted_on |= {"rows": statistics.rows}
-    plan = build_plan(statistics, spec, fitted_on=fitted_on)
-    if noted := balance.noted(statistics, spec, plan.label):
-        plan = replace(plan, fitted_on=fitted_on | noted)
+    return learned(statistics, probes, curated, spec, noted=parts)
+
+
+def learned(
+    statistics: Statistics,
+    probes: Sequence[leaks.Probe],
+    curated: Curated,
+    spec: Spec,
+    *,
+    noted: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """Return what the statistics of a scan teach; without features in the spec, they are chosen.
+
+    Args:
+        statistics: As ``wanted_states`` asked for them.
+        probes: Of the same scan.
+        curated: The table.
+        spec: The pipeline.
+        noted: What the plan says of its origin besides.
+
+    Raises:
+        InputError, DataError: As ``fit`` says.
+    """
+    label, proposal = check(curated, spec), None
+    if not spec.features:
+        proposal = proposed(statistics, spec, label, probes)
+        spec = proposal.applied(spec)
+        settled = wanted_states(curated, spec, label)
+        statistics = auto.settled(statistics, settled, _asked(settled, label))
+    origin = {"curated": curated.digest, "split": "train"} | dict(noted or {})
+    plan = build_plan(statistics, spec, fitted_on=origin | {"rows": statistics.rows})
+    if classes := balance.noted(statistics, spec, plan.label):
+        plan = replace(plan, fitted_on={**plan.fitted_on, **classes})
+    if proposal is not None:
+        plan = replace(plan, note=f"features chosen automatically; {auto.FILE} says why")
     found = leaks.single_features(statistics, plan.label, plan.input_columns, probes, spec.split)
     return Fitted(
         leaks=tuple(found),
-        warnings=tuple(leaks.told(found, spec.split)),
+        warnings=(*(proposal.warnings if proposal else ()), *leaks.told(found, spec.split)),
         plan=plan,
+        proposal=proposal,
         statistics=statistics,
         profile=profile(
             statistics,
@@ -128,7 +179,8 @@ def fit(
             features=plan.input_columns,
             key=curated.key,
             table=curated.names(),
-            dropped=plan.dropped,
+            dropped=(proposal.left_out if proposal else {}) | dict(plan.dropped),
+            reasons=proposal.reasons if proposal else None,
         ),
     )
 
@@ -239,7 +291,12 @@ def _label_problems(spec: Spec, kind: str | None) -> Iterator[PenstockError]:
 
 
 def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted]:
-    """Return what to collect of every column: features and label by use, others by type."""
+    """Return what to collect of every column: features and label by use, others by type.
+
+    Without features in the spec, enough of each column to choose from.
+    """
+    if not spec.features:
+        return auto.candidates(curated.columns, spec, label, curated.key)
     rules = dict(features(spec))
     wanted: list[Wanted] = []
     for name, kind in curated.columns:
@@ -252,7 +309,7 @@ def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted
             asked = [replace(each, compared=compared and not each.inputs) for each in asked]
             wanted += [completed(each, key=curated.key, label=label) for each in asked]
         else:
-            use = BY_FAMILY.get(family(kind), "other")
+            use = "datetime" if is_time(kind) else BY_FAMILY.get(family(kind), "other")
             wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))
     return wanted
 
@@ -268,9 +325,47 @@ def collect(batches: Iterable[Any], wanted: Sequence[Wanted], label: LabelRule) 
     for batch in batches:
         values = label.values(batch.column(label.column))[0]
         collector.add(batch, values if number else None, target=values)
+    return replace(collector.finish(), asked=_asked(wanted, label))
+
+
+def collect_and_probe(
+    batches: Iterable[Any], spec: Spec, wanted: Sequence[Wanted], label: LabelRule
+) -> tuple[Statistics, list[leaks.Probe]]:
+    """Return the statistics, as ``collect`` does, and how well each feature tells the first rows' classes.
+
+    Without features in the spec, every column is probed.
+    """
+    chosen = {column for column, _ in features(spec)} or {each.name for each in wanted}
+    chosen -= {label.column}
+    probed = [each for each in wanted if each.name in chosen and not each.inputs]
+    probes: list[leaks.Probe] = []
+    return collect(_watched(batches, probed, label, probes), wanted, label), probes
+
+
+def _asked(wanted: Sequence[Wanted], label: LabelRule) -> dict[str, str]:
+    """Return a digest of what is collected of each column."""
     asked = {each.name: each.digest for each in wanted}
     asked[label.column] = f"{asked.get(label.column, '')} {label.task} {label.classes!r}"
-    return replace(collector.finish(), asked=asked)
+    return asked
+
+
+def proposed(
+    statistics: Statistics, spec: Spec, label: LabelRule, probes: Sequence[leaks.Probe]
+) -> auto.Proposal:
+    """Return the features that are chosen for a spec without any.
+
+    Args:
+        statistics: As ``wanted_states`` asked for them.
+        spec: The pipeline.
+        label: Before the fit.
+        probes: Of the same scan.
+    """
+    if label.task == "multiclass" and label.classes is None:
+        label = replace(label, classes=tuple(range(statistics.columns[label.column].distinct)))
+    columns = [name for name in statistics.columns if name != label.column]
+    told = leaks.single_features(statistics, label, columns, probes, spec.split)
+    suspects = {each.columns[0]: each.problem for each in told if each.problem is not None}
+    return auto.propose(statistics, spec, leaks=suspects)
 
 
 def _scan(
@@ -283,17 +378,13 @@ def _scan(
     """Return the statistics of the train split, and what was probed. Runs exactly one Spark job."""
     from penstock.spark import map_tasks
 
-    chosen = {column for column, _ in features(spec)}
-    probed = [each for each in wanted if each.name in chosen and not each.inputs]
-
     names = list(dict.fromkeys(name for each in wanted for name in each.reads))
 
     def run(rows: RowRange, _attempt: int) -> tuple[Statistics, list[leaks.Probe]]:
-        probes: list[leaks.Probe] = []
         batches = rows.batches(names, batch_rows=BATCH_ROWS)
-        return collect(_watched(batches, probed, label, probes), wanted, label), probes
+        return collect_and_probe(batches, spec, wanted, label)
 
-    parts = _parts(curated.rows("train"), len(wanted))
+    parts = _parts(curated.rows("train"), len(curated.columns))
     ranges = row_ranges(curated, "train", parts)
     found = map_tasks(session, ranges, run, what="fit: statistics")
     probes = [each for _, probes in found for each in probes]

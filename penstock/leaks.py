@@ -327,6 +327,8 @@ def single_features(
     """
     found = []
     for column in columns:
+        if not isinstance(statistics.columns.get(column), NumericState | CategoryState):
+            continue  # of two columns, or of neither numbers nor names
         if label.task == "regression":
             measure, limit = "r2", split.max_single_feature_r2
             value, of = _explained(statistics, label, column)

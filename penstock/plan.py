@@ -80,6 +80,8 @@ class FeaturePlan:
         sparse_row_bytes: Predicted mean bytes of a sparse one, on rows like the train split's.
         fitted_on: What it was learned from: ``{"curated": <digest>, "split": "train", "rows": n}``.
         dropped: Features that the fit left out, with the reason of each.
+        note: How its features came about, for people; not part of the hash, as the same features make the
+            same plan, whoever chose them.
     """
 
     task: Task
@@ -90,6 +92,7 @@ class FeaturePlan:
     sparse_row_bytes: float
     fitted_on: Mapping[str, Any]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -236,7 +239,7 @@ class FeaturePlan:
         body["columns"], files = planfile.taken_apart(body["columns"])
         for name, content in files.items():
             storage.write_bytes(storage.join(uri, name), content)
-        text = _laid_out({"sha256": self.sha256} | body) + "\n"
+        text = _laid_out(self._head() | body) + "\n"
         storage.write_bytes(storage.join(uri, planfile.FILE), text.encode())
 
     @classmethod
@@ -258,7 +261,10 @@ class FeaturePlan:
 
     def to_json(self) -> str:
         """Return the whole plan as one text, for people as well: one entry per source column."""
-        return _laid_out({"sha256": self.sha256} | self._body()) + "\n"
+        return _laid_out(self._head() | self._body()) + "\n"
+
+    def _head(self) -> dict[str, Any]:
+        return {"sha256": self.sha256} | ({"note": self.note} if self.note else {})
 
     @classmethod
     def from_json(cls, text: str) -> FeaturePlan:
@@ -295,6 +301,7 @@ class FeaturePlan:
             sparse_row_bytes=body["row_bytes"]["sparse"],
             fitted_on=body["fitted_on"],
             dropped={each["name"]: each["reason"] for each in body.get("dropped", ())},
+            note=body.get("note", ""),
         )
         if plan.sha256 != body["sha256"]:
             raise InputError(

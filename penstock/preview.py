@@ -6,15 +6,19 @@ merged but unwritten train rows, so the predicted width and sizes are those of t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from penstock import specfile, stages
 from penstock.curated import SPLITS, Curated, CuratedFile
-from penstock.errors import DataError
+from penstock.errors import DataError, InputError
 from penstock.merge import plan_merge
 from penstock.spark import session, translated
 from penstock.split import placed
@@ -23,11 +27,12 @@ from penstock.workspace import Workspace
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from penstock.auto import Proposal
     from penstock.plan import FeaturePlan
     from penstock.sources import Table as Source
     from penstock.spec import Spec
 
-__all__ = ["predict", "show_plan"]
+__all__ = ["Prediction", "predict", "show_features", "show_plan"]
 
 
 def show_plan(*, spec: str, root: str) -> None:
@@ -43,17 +48,58 @@ def show_plan(*, spec: str, root: str) -> None:
         try:
             _show_sources(console, tables)
             _show_joins(console, workspace.file.spec)
-            counts, plan = predict(workspace.file.spec, rows)
+            found = predict(workspace.file.spec, rows)
         finally:
             for table in tables.values():
                 table.release()
-    _show_features(console, plan)
-    _show_dataset(console, workspace.file.spec, counts, plan)
+    _show_features(console, found.plan)
+    if found.proposal is not None:
+        _show_proposal(console, found.proposal)
+    _show_dataset(console, workspace.file.spec, found.counts, found.plan)
     _show_models(console, workspace.file.spec)
     _show_stages(console, workspace)
 
 
-def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
+def show_features(*, spec: str, root: str) -> None:
+    """Print the features section that a spec without one gets, as YAML. Runs the jobs of ``show_plan``.
+
+    Raises:
+        PenstockError: As reading and fitting would.
+        InputError: The spec has a features section.
+    """
+    workspace = Workspace(root=root, file=specfile.load(spec))
+    if workspace.file.spec.features:
+        raise InputError(
+            f"spec {spec!r}: it has a features section, expected none\n"
+            "  take it out, and this prints the one that would be chosen"
+        )
+    with translated(), session(f"{workspace.name}: features") as spark:
+        tables, rows = plan_merge(spark, workspace.file.spec, workspace.inputs())
+        try:
+            found = predict(workspace.file.spec, rows)
+        finally:
+            for table in tables.values():
+                table.release()
+    if found.proposal is not None:
+        print(found.proposal.section(), end="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What a run would make of merged rows.
+
+    Attributes:
+        counts: Rows of each split.
+        plan: That fit would make.
+        proposal: The features that it would choose; None: the spec names its own.
+    """
+
+    counts: Mapping[str, int]
+    plan: FeaturePlan
+    proposal: Proposal | None
+
+
+def predict(spec: Spec, rows: DataFrame) -> Prediction:
     """Return the rows of each split and the plan that fit would make. Runs two Spark jobs.
 
     Raises:
@@ -80,25 +126,34 @@ def predict(spec: Spec, rows: DataFrame) -> tuple[dict[str, int], FeaturePlan]:
     label = fit.check(unwritten, spec)
     used = {column for column, _ in planning.features(spec)} | {spec.label.column}
     states = fit.wanted_states(unwritten, spec, label)
-    wanted = [state for state in states if state.inputs or state.name in used]
+    wanted = [s for s in states if s.inputs or s.name in used or not spec.features]
     names = list(dict.fromkeys(name for state in wanted for name in state.reads))
 
     def collect(batches: Iterable[Any]) -> Iterator[Any]:
         import pyarrow as pa
 
-        text = fit.collect(batches, wanted, label).to_json()
-        yield pa.RecordBatch.from_arrays([pa.array([text])], ["state"])
+        found, probes = fit.collect_and_probe(batches, spec, wanted, label)
+        told = json.dumps([{name: sums.tolist() for name, sums in each.items()} for each in probes])
+        yield pa.RecordBatch.from_arrays(
+            [pa.array([found.to_json()]), pa.array([told])], ["s", "p"]
+        )
 
     from penstock.statistics import Statistics, merge
 
     train = sided.filter(sided["split"] == "train").select(*[f"`{name}`" for name in names])
-    found = train.mapInArrow(collect, "state string").collect()
+    found = train.mapInArrow(collect, "s string, p string").collect()
     if not found:
         raise DataError(
             "merge keeps no row for the train split\n  check merge.where and the sources"
         )
-    statistics = merge([Statistics.from_json(row["state"]) for row in found]).trimmed()
-    return counts, planning.build_plan(statistics, spec, fitted_on={"rows": counts["train"]})
+    statistics = merge([Statistics.from_json(row["s"]) for row in found]).trimmed()
+    probes = [
+        {name: np.array(sums) for name, sums in each.items()}
+        for row in found
+        for each in json.loads(row["p"])
+    ]
+    fitted = fit.learned(statistics, probes, unwritten, spec)
+    return Prediction(counts=counts, plan=fitted.plan, proposal=fitted.proposal)
 
 
 def _table(console: Console, title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -149,6 +204,17 @@ def _show_features(console: Console, plan: FeaturePlan) -> None:
     console.print(shown, "")
     for name, reason in plan.dropped.items():
         console.print(f"[yellow]left out[/] {name}: {reason}", highlight=False)
+
+
+def _show_proposal(console: Console, proposal: Proposal) -> None:
+    shown = _table(console, "features chosen from the statistics", "column", "kind", "why")
+    for each in proposal.choices:
+        shown.add_row(each.column, each.kind or "[yellow]left out[/]", escape(each.reason))
+    console.print(shown, "")
+    for warning in proposal.warnings:
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
+    console.print("[italic]to be pasted into the spec, and changed[/]", highlight=False)
+    console.print(proposal.section(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_dataset(

@@ -131,7 +131,9 @@ def job(stage: str, doc: str | None, argv: Sequence[str]) -> int:
     )
     parser.add_argument("--force", action="store_true", help="run even when nothing has changed")
     if stage == "fit":
-        parser.add_argument("--onto", help="earlier fit that these rows add to: below the root, or a URI")
+        parser.add_argument(
+            "--onto", help="earlier fit that these rows add to: below the root, or a URI"
+        )
     options = parser.parse_args(argv)
     try:
         run_stages((stage,), **vars(options))

@@ -227,7 +227,10 @@ class Spec(Model):
     merge: MergeSpec
     split: SplitSpec = SplitSpec()
     balance: BalanceSpec = BalanceSpec()
-    features: tuple[FeatureGroup, ...] = Field(min_length=1)
+    features: tuple[FeatureGroup, ...] = Field(
+        default=(),
+        description="Unset: chosen from the statistics of the train split; penstock features SPEC prints them.",
+    )
     select: SelectSpec = SelectSpec()
     dataset: DatasetSpec = DatasetSpec()
     train: tuple[TrainSpec, ...] = Field(min_length=1)

@@ -110,7 +110,7 @@ class Application:
         default = self.settings.default_accept or predictor.gives[0]
         wish = environ.get("HTTP_ACCEPT", "")
         accept = chosen(wish, predictor.gives, default)
-        if accept not in predictor.gives:
+        if accept is None or accept not in predictor.gives:
             asked = wish or f"{default} (SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT)"
             text = f"Accept is {asked!r}, expected one of {listed(predictor.gives)}, or '*/*'"
             return _refusal(environ, 406, "NotAcceptable", text)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["MediaType", "chosen", "media_type"]
 
-TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_TYPE = re.compile(rf"\s*({TOKEN}/{TOKEN})\s*")
-_PARAMETER = re.compile(rf'\s*;\s*(?:({TOKEN})\s*=\s*(?:({TOKEN})|"((?:[^"\\]|\\.)*)"|))?\s*')
+WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TYPE = re.compile(rf"\s*({WORD}/{WORD})\s*")
+_PARAMETER = re.compile(rf'\s*;\s*(?:({WORD})\s*=\s*(?:({WORD})|"((?:[^"\\]|\\.)*)"|))?\s*')
 _WEIGHT = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 _COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 

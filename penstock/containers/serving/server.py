@@ -65,11 +65,11 @@ class _Body:
         self._content.close()
 
 
-class _TooLarge(RequestEntityTooLarge):
+class _TooLarge(RequestEntityTooLarge):  # type: ignore[misc]  # waitress has no types
     """Its text is ours."""
 
 
-class _Parser(HTTPRequestParser):
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
     """Keeps bodies in memory up to the limit, whatever their length was said to be."""
 
     limit = 0
@@ -95,7 +95,7 @@ class _Parser(HTTPRequestParser):
         self.expect_continue, self.completed = False, True
 
 
-class _Refusal(ErrorTask):
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
     """An answer to what is no request that the application could look at."""
 
     def execute(self) -> None:
@@ -109,7 +109,7 @@ class _Refusal(ErrorTask):
         self.write(body)
 
 
-class _Channel(HTTPChannel):
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = _Refusal
 
     @property
@@ -140,7 +140,9 @@ class _Server:
             log_socket_errors=False,
             clear_untrusted_proxy_headers=True,
         )
-        self._listener.channel_class = type("_LimitedChannel", (_Channel,), {"parser_class": parser})
+        self._listener.channel_class = type(
+            "_LimitedChannel", (_Channel,), {"parser_class": parser}
+        )
         self._deadline: float | None = None
 
     @property

@@ -66,10 +66,10 @@ format: $(READY) ## Put the code in its format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock:       ## Compile requirements.in to both locks, for Spark 3.5 and 4.1 (needs uv on the PATH)
-	$(COMPILE) requirements.in -o requirements.lock
+	$(COMPILE) requirements.in requirements-aws.in --override requirements-overrides.in --override requirements-spark3.in -o requirements.lock
 	@# What an output file has already is kept, so the two differ in what Spark asks for alone.
 	@cp requirements.lock requirements-spark4.lock
-	$(COMPILE) requirements.in --override requirements-spark4.in -o requirements-spark4.lock
+	$(COMPILE) requirements.in --override requirements-overrides.in --override requirements-spark4.in -o requirements-spark4.lock
 
 clean:      ## Remove what runs have made; raw/ and .venv stay
 	rm -rf curated datasets models plans quarantine reports runs bench/.data

@@ -143,6 +143,20 @@ def features(spec: SpecPath, root: Root = ".") -> None:
 
 
 @app.command()
+def serve(
+    plan: Annotated[str, typer.Argument(metavar="PLAN_FOLDER", help="Folder with plan.json.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+) -> None:
+    """Answer rows with their features over HTTP, as the serving container does, on this machine.
+
+    Prints the URL and a request to try. Ends with Ctrl-C. Formats and settings: docs/serving.md.
+    """
+    from penstock.containers.features import serve_folder
+
+    serve_folder(plan, port)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of pipeline.yaml, for editors that complete and check.
 

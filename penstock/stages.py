@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from penstock import storage
@@ -157,6 +155,7 @@ def _fit_depends(workspace: Workspace) -> dict[str, Any]:
 
 
 def _fit(context: Context, run_id: str) -> dict[str, Any]:
+    from penstock import auto
     from penstock.earlier import Earlier
     from penstock.fit import fit
 
@@ -171,7 +170,12 @@ def _fit(context: Context, run_id: str) -> dict[str, Any]:
         "outputs": {
             name: workspace.below(storage.join(target, f"{name}.json"))
             for name in ("plan", "profile", "statistics")
-        },
+        }
+        | (
+            {"features": workspace.below(storage.join(target, auto.FILE))}
+            if fitted.proposal is not None
+            else {}
+        ),
         "rows": curated.rows("train"),
         "size_bytes": sum(file.size_bytes for file in curated.of("train")),
         "details": {
@@ -289,6 +293,7 @@ def _evaluate_depends(workspace: Workspace) -> dict[str, Any]:
 
 def _evaluate(context: Context, run_id: str) -> dict[str, Any]:
     from penstock import evaluate
+    from penstock.reportinputs import times
 
     del run_id  # one report per pipeline, of its newest run
     workspace, spec = context.workspace, context.workspace.file.spec
@@ -308,7 +313,7 @@ def _evaluate(context: Context, run_id: str) -> dict[str, Any]:
         task=spec.task,
         models=models,
         rows=merged["rows"] | merged["splits"],
-        stages=_times(workspace, "merge", "fit", "convert", "train")
+        stages=times(workspace, "merge", "fit", "convert", "train")
         | {"evaluate": {"seconds": round(time.monotonic() - started, 3), "rows": test.rows}},
     )
     where = workspace.uri("reports", workspace.name, "metrics.json")
@@ -329,18 +334,6 @@ def _evaluate(context: Context, run_id: str) -> dict[str, Any]:
     }
 
 
-def _times(workspace: Workspace, *names: str) -> dict[str, Any]:
-    records = [workspace.done(name) for name in names]
-    return {
-        record.stage: {
-            "seconds": record.seconds,
-            "rows": record.rows,
-            "bytes": record.size_bytes,
-        }
-        for record in records
-    }
-
-
 def _report_depends(workspace: Workspace) -> dict[str, Any]:
     records = [workspace.done(name) for name in STAGES[:-1]]
     return {
@@ -350,37 +343,12 @@ def _report_depends(workspace: Workspace) -> dict[str, Any]:
 
 
 def _report(context: Context, run_id: str) -> dict[str, Any]:
-    from penstock import evaluate, report
+    from penstock import report
+    from penstock.reportinputs import gathered
 
     del run_id  # one report per pipeline, of its newest run
     workspace = context.workspace
-    plan, trained = _plan(workspace), workspace.done("train")
-    fitted, evaluated = workspace.done("fit"), workspace.done("evaluate")
-    times = _times(workspace, *STAGES[:-1])
-    inputs = report.ReportInputs(
-        spec=workspace.file.spec.model_dump(mode="json"),
-        spec_text=workspace.file.text,
-        profile=json.loads(storage.read_bytes(workspace.uri(fitted.outputs["profile"]))),
-        merge=workspace.done("merge").details,
-        plan={
-            "names": plan.names,
-            "sources": plan.sources(),
-            "width": plan.width,
-            "layout": plan.layout,
-        },
-        models=json.loads(storage.read_bytes(workspace.uri(evaluated.outputs["metrics"])))[
-            "models"
-        ],
-        training=trained.details,
-        explanations={
-            name: evaluate.explain_model(workspace.uri(path))
-            for name, path in trained.outputs.items()
-        },
-        stages=[{"stage": stage, "status": "ran", **time_} for stage, time_ in times.items()],
-        runs={stage: workspace.done(stage).run for stage in STAGES[:-1]},
-        versions=_versions(),
-    )
-    page = report.render(inputs).encode()
+    page = report.render(gathered(workspace)).encode()
     where = workspace.uri("reports", workspace.name, "index.html")
     storage.write_bytes(where, page)
     return {
@@ -390,17 +358,6 @@ def _report(context: Context, run_id: str) -> dict[str, Any]:
         "size_bytes": len(page),
         "details": {},
     }
-
-
-def _versions() -> dict[str, str]:
-    names = ("penstock", "pyspark", "pyarrow", "numpy", "xgboost-cpu")
-    found = {"python": sys.version.split()[0]}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 _TABLE = {

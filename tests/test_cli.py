@@ -35,6 +35,7 @@ VERBS = (
     "report",
     "plan",
     "schema",
+    "serve",
     "dataset",
     "recordio",
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from penstock.containers import serving
@@ -24,7 +25,7 @@ from penstock.encode import Where
 from penstock.errors import InputError, listed
 from penstock.plan import FeaturePlan
 
-__all__ = ["FeaturePredictor", "load", "main"]
+__all__ = ["FeaturePredictor", "load", "main", "serve_folder"]
 
 SHOWN_COLUMNS = 40
 
@@ -59,7 +60,9 @@ class FeaturePredictor:
         """Answer a request of no rows in each format, so that the first client need not wait."""
         for content, body in (("text/csv", b""), ("application/json", b"[]")):
             header = {"header": "present"} if content == "text/csv" else {}
-            names = ",".join(f'"{name.replace(chr(34), 2 * chr(34))}"' for name in self._reader.order)
+            names = ",".join(
+                f'"{name.replace(chr(34), 2 * chr(34))}"' for name in self._reader.order
+            )
             media = MediaType(name=content, parameters=header)
             for accept in GIVES:
                 self.answer(body or names.encode() + b"\n", media, accept)
@@ -106,6 +109,30 @@ def _flag(environment: Mapping[str, str], name: str, values: tuple[str, str]) ->
     if given not in values:
         raise InputError(f"environment variable {name}: found {given!r}, expected {listed(values)}")
     return given == values[0]
+
+
+def serve_folder(folder: str, port: int) -> None:
+    """Serve a plan's folder for a person: print the URL and a request to try. Blocks.
+
+    Raises:
+        InputError: There is no plan, it was changed, a variable is wrong, or the port is taken.
+    """
+    settings = replace(serving.Settings.of(os.environ), model_dir=Path(folder), port=port)
+
+    def hint(url: str) -> None:
+        print(
+            f"\n{url}: Ctrl-C ends it. Try, with your cells:\n"
+            f"  curl {url}/invocations -H 'Content-Type: text/csv; header=present' "
+            "-H 'Accept: text/csv' --data-binary @rows.csv\n",
+            flush=True,
+        )
+
+    try:
+        serving.run(load, settings, ready=hint)
+    except OSError as error:
+        raise InputError(
+            f"port {port}: {error.strerror}, expected a free one\n  say --port 0 to take any"
+        ) from error
 
 
 def main(argv: Sequence[str]) -> int:

@@ -137,9 +137,9 @@ def features(spec: SpecPath, root: Root = ".") -> None:
     Runs what plan runs and writes nothing. To change it: penstock features SPEC > features.yaml, edit,
     and put it into the spec.
     """
-    from penstock.preview import show_features
+    from penstock.preview import features_section
 
-    show_features(spec=spec, root=root)
+    print(features_section(spec=spec, root=root), end="")
 
 
 @app.command()

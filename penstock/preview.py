@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from penstock.sources import Table as Source
     from penstock.spec import Spec
 
-__all__ = ["Prediction", "predict", "show_features", "show_plan"]
+__all__ = ["Prediction", "features_section", "predict", "show_plan"]
 
 
 def show_plan(*, spec: str, root: str) -> None:
@@ -60,8 +60,8 @@ def show_plan(*, spec: str, root: str) -> None:
     _show_stages(console, workspace)
 
 
-def show_features(*, spec: str, root: str) -> None:
-    """Print the features section that a spec without one gets, as YAML. Runs the jobs of ``show_plan``.
+def features_section(*, spec: str, root: str) -> str:
+    """Return the features section that a spec without one gets, as YAML. Runs the jobs of ``show_plan``.
 
     Raises:
         PenstockError: As reading and fitting would.
@@ -80,8 +80,7 @@ def show_features(*, spec: str, root: str) -> None:
         finally:
             for table in tables.values():
                 table.release()
-    if found.proposal is not None:
-        print(found.proposal.section(), end="")
+    return "" if found.proposal is None else found.proposal.section()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,7 @@ __all__ = ["ReportInputs", "render"]
 Json = Mapping[str, Any]
 TOP_CORRELATED = 25
 HEAT_COLUMNS = 40
+TOP_ALONE = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,8 @@ class ReportInputs:
             "joins": [{"source", "expect", "keys", "base_rows_matched", "base_rows_null_key",
             "base_rows_unmatched", "side_rows", "side_rows_unused", "side_rows_superseded"}],
             "sources": [{"name", "rows", "malformed_rows", "files", "bytes", "reasons": [{"reason", "rows"}]}]}``.
-        plan: ``{"names", "sources", "width", "layout"}``; ``names`` and ``sources`` by output index.
+        plan: ``{"names", "sources", "width", "layout", "note"}``; ``names`` and ``sources`` by output index.
+        fit: What the fit's record says of it: ``{"leaks", "warnings"}``.
         models: ``models`` of metrics.json: model name -> ``penstock.evaluate.model_entry``.
         training: Model name -> training.json.
         explanations: Model name -> ``{"kind", "values": {measure: [float by feature index]}}``.
@@ -55,6 +57,7 @@ class ReportInputs:
     profile: Json | None = None
     merge: Json | None = None
     plan: Json | None = None
+    fit: Json | None = None
     models: Mapping[str, Json] = field(default_factory=dict)
     training: Mapping[str, Json] = field(default_factory=dict)
     explanations: Mapping[str, Json] = field(default_factory=dict)
@@ -98,6 +101,8 @@ def render(inputs: ReportInputs) -> str:
         joins=_joins(inputs.merge),
         splits=_splits(inputs.merge),
         widths=_widths(inputs.plan),
+        chosen=_chosen(inputs.profile),
+        findings=_findings(inputs),
         stages=_stages(inputs.stages),
     )
     return str(page)
@@ -253,6 +258,31 @@ def _widths(plan: Json | None) -> list[dict[str, Any]]:
         {"name": name, "columns": count, "part": count / widest}
         for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
+
+
+def _chosen(profile: Json | None) -> list[dict[str, Any]]:
+    """Return the columns that were chosen or left out, with the reason of each; features first."""
+    columns = (profile or {}).get("columns", ())
+    kept = [{"name": c["name"], "why": c["chosen"], "out": False} for c in columns if "chosen" in c]
+    out = [
+        {"name": c["name"], "why": c["left_out"], "out": True} for c in columns if "left_out" in c
+    ]
+    return kept + out
+
+
+def _findings(inputs: ReportInputs) -> dict[str, Any]:
+    """Return what the leak checks looked at, worst first, and what a person was told."""
+    records = [record or {} for record in (inputs.merge, inputs.fit)]
+    looked = [finding for record in records for finding in record.get("leaks", ())]
+    between = [finding for finding in looked if finding["check"] != "feature"]
+    alone = [finding for finding in looked if finding["check"] == "feature"]
+    alone.sort(key=lambda finding: (not finding["leak"], -finding["found"]))
+    return {
+        "rows": between + alone[:TOP_ALONE],
+        "more": max(0, len(alone) - TOP_ALONE),
+        "warnings": [text for record in records for text in record.get("warnings", ())],
+        "split": (inputs.merge or {}).get("split") or {},
+    }
 
 
 def _stages(stages: Sequence[Json]) -> dict[str, Any]:

@@ -129,15 +129,21 @@ def test_ctrl_c_ends_with_130_and_leaves_no_record_and_no_process(january, tmp_p
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
         env=environment() | {"TMPDIR": str(tmp_path)}, start_new_session=True,
     )  # fmt: skip
-    if after:
-        assert after in wait_for(process, after)
-        wait_until(lambda: list(tmp_path.glob("penstock-job-*/ml/input/data/train_1")), 60)
-    else:
-        wait_until(lambda: children(process.pid), 60)
+    try:
+        if after:
+            assert after in wait_for(process, after)
+            # Each pass over the data has a FIFO of its own; that of the next one waits.
+            wait_until(lambda: list(tmp_path.glob("penstock-job-*/ml/input/data/train_[1-9]*")), 60)
+        else:
+            wait_until(lambda: children(process.pid), 60)
 
-    os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
 
-    told = process.communicate(timeout=60)[1]
+        told = process.communicate(timeout=60)[1]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     assert process.returncode == 130, told
     assert f"interrupted in stage '{stage}'" in told
     assert not (tmp_path / "runs" / "flights" / f"{stage}.json").exists()

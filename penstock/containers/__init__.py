@@ -1,10 +1,11 @@
-"""Programs that run inside a training container, and the models that they leave.
+"""Programs that run inside a training or serving container, and the models that they leave.
 
 Each honours SageMaker's contract below a prefix that SAGEMAKER_BASE_DIR moves, so the same program
 is PID 1 of an image or a plain subprocess on a laptop:
 
     python -m penstock.containers.linear_learner train
     python -m penstock.containers.xgboost train
+    python -m penstock.containers.features serve
 """
 
 from __future__ import annotations

@@ -80,8 +80,11 @@ class Server:
 
 
 @contextmanager
-def serving(base: Path, **environment: str) -> Iterator[Server]:
-    """Run the features program on ``base``/model until the block ends; it is ready at its begin."""
+def serving(base: Path, *command: str, **environment: str) -> Iterator[Server]:
+    """Run the features program on ``base``/model until the block ends; it is ready at its begin.
+
+    ``command`` are other arguments of Python than those of the container.
+    """
     given = {
         **os.environ,
         "SAGEMAKER_BASE_DIR": str(base),
@@ -89,7 +92,7 @@ def serving(base: Path, **environment: str) -> Iterator[Server]:
         **environment,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "penstock.containers.features", "serve"],
+        [sys.executable, *(command or ("-m", "penstock.containers.features", "serve"))],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -157,15 +157,21 @@ def serve(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    markdown: Annotated[  # noqa: FBT002  typer's way to declare a flag
+        bool, typer.Option("--markdown", help="Print it as tables, to be read.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of pipeline.yaml, for editors that complete and check.
 
     In VS Code: penstock schema > pipeline.schema.json, then put
     # yaml-language-server: $schema=pipeline.schema.json on the first line of the YAML.
     """
+    from penstock import specdoc
     from penstock.spec import Spec
 
-    print(json.dumps(Spec.model_json_schema(), indent=2))
+    made = Spec.model_json_schema()
+    print(specdoc.markdown(made) if markdown else json.dumps(made, indent=2), end="")
 
 
 Prefix = Annotated[

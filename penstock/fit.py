@@ -179,8 +179,10 @@ def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted
 
     Without features in the spec, enough of each column to choose from.
     """
+    # Rows that the split keeps together share a fold as well, or a target encoding would tell of them.
+    key = spec.split.columns or curated.key
     if not spec.features:
-        return auto.candidates(curated.columns, spec, label, curated.key)
+        return auto.candidates(curated.columns, spec, label, key)
     rules = dict(features(spec))
     wanted: list[Wanted] = []
     for name, kind in curated.columns:
@@ -191,7 +193,7 @@ def wanted_states(curated: Curated, spec: Spec, label: LabelRule) -> list[Wanted
             asked = KINDS[rules[name].kind].wanted(name, kind, rules[name])
             compared = spec.select.drop_duplicates
             asked = [replace(each, compared=compared and not each.inputs) for each in asked]
-            wanted += [completed(each, key=curated.key, label=label) for each in asked]
+            wanted += [completed(each, key=key, label=label) for each in asked]
         else:
             use = "datetime" if is_time(kind) else BY_FAMILY.get(family(kind), "other")
             wanted.append(Wanted(name=name, type=kind, kind=use, cap=OTHER_CATEGORIES))

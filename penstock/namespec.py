@@ -95,7 +95,7 @@ class CategoricalFeatures(Presence):
     )
     fold_by: tuple[Column, ...] | None = Field(
         default=None,
-        description="For encode: target. Columns whose hash is the fold; unset: merge.key.",
+        description="For encode: target. Columns whose hash is the fold; unset: split.columns, or merge.key.",
     )
     min_frequency: int | float = Field(
         default=1,

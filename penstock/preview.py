@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from penstock.sources import Table as Source
     from penstock.spec import Spec
 
-__all__ = ["Prediction", "features_section", "predict", "show_plan"]
+__all__ = ["Prediction", "features_section", "predict", "show_plan", "show_proposal"]
 
 
 def show_plan(*, spec: str, root: str) -> None:
@@ -54,7 +54,7 @@ def show_plan(*, spec: str, root: str) -> None:
                 table.release()
     _show_features(console, found.plan)
     if found.proposal is not None:
-        _show_proposal(console, found.proposal)
+        show_proposal(console, found.proposal)
     _show_dataset(console, workspace.file.spec, found.counts, found.plan)
     _show_models(console, workspace.file.spec)
     _show_stages(console, workspace)
@@ -205,7 +205,8 @@ def _show_features(console: Console, plan: FeaturePlan) -> None:
         console.print(f"[yellow]left out[/] {name}: {reason}", highlight=False)
 
 
-def _show_proposal(console: Console, proposal: Proposal) -> None:
+def show_proposal(console: Console, proposal: Proposal) -> None:
+    """Print every column with what becomes of it and why, and the section to paste."""
     shown = _table(console, "features chosen from the statistics", "column", "kind", "why")
     for each in proposal.choices:
         shown.add_row(each.column, each.kind or "[yellow]left out[/]", escape(each.reason))

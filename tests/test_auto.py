@@ -15,6 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import shop_spec
+from rich.console import Console
 from strategies import NAMES, NUMBERS, spec
 from test_pipeline import job, lake
 from test_pipeline import spec as spec_file
@@ -26,7 +27,7 @@ from penstock.curated import SPLITS, Curated, CuratedFile
 from penstock.earlier import Earlier
 from penstock.errors import DataError, InputError
 from penstock.plan import FeaturePlan
-from penstock.preview import features_section, show_plan
+from penstock.preview import features_section, show_proposal
 from penstock.statistics import Statistics, merge
 from penstock.wanted import Wanted
 
@@ -432,24 +433,31 @@ def test_an_earlier_fit_of_named_features_does_not_say_what_they_are(tmp_path):
     )
 
 
-def test_plan_and_features_print_what_the_run_then_uses(spark, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+@pytest.mark.usefixtures("spark")
+def test_the_section_that_is_printed_is_the_one_that_the_run_then_uses(tmp_path):
     root = lake(tmp_path)
     path = spec_file(root, features=[])
 
     section = features_section(spec=path, root=str(root))
-    show_plan(spec=path, root=str(root))
 
-    told = capsys.readouterr().out
-    assert "\n".join(line.rstrip() for line in section.splitlines()) in told
-    assert (
-        "id                left out     the key: it names the row" in " ".join(told.split("\n"))
-        or "left out" in told
-    )
     assert job("merge", root, path) == 0
     assert job("fit", root, path) == 0
     record = json.loads((root / "runs" / "shop" / "fit.json").read_text())
     assert (root / record["outputs"]["features"]).read_text() == section
+
+
+def test_the_preview_lists_every_column_with_its_reason_and_the_section(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    rows = table(x=lambda r, n: r.normal(size=n), w=lambda _, n: ["[b]"] * n)
+    proposal = learned(rows, spec()).proposal
+
+    show_proposal(Console(), proposal)
+
+    told = capsys.readouterr().out
+    shown = [line.split() for line in told.splitlines()]
+    assert ["id", "left", "out", "the", "key:", "it", "names", "the", "row"] in shown
+    assert ["w", "left", "out", "one", "value"] in shown
+    assert told.rstrip().endswith(proposal.section().rstrip())
 
 
 def test_a_spec_with_features_has_none_to_be_chosen(tmp_path):

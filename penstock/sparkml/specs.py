@@ -66,7 +66,10 @@ def spec_of(asked: Asked) -> Spec:
     head, before = _head(asked)
     text = head + "\n" + yaml.safe_dump(_rest(asked), allow_unicode=True, sort_keys=False)
     try:
-        return specfile.parse(text, path=WHO)
+        spec = specfile.parse(text, path=WHO)
+        if spec.features:
+            return spec
+        shown = ["features: found none, expected one at least"]
     except SpecError as error:
         last = head.count("\n") + 1 if isinstance(asked.features, str) else 0
         shown = [_shown(problem, before, last) for problem in error.problems]

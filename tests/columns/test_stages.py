@@ -111,6 +111,14 @@ def test_a_fit_is_saved_and_loaded(fitted, tmp_path):
     assert FeaturePlan.load(str(tmp_path)) == fitted.plan
 
 
+def test_rows_that_the_split_keeps_together_share_a_fold(spark, curated):
+    of = spec(categorical("c", encode="target"), split={"by": "group", "columns": ["d"]})
+
+    fitted = fit.fit(spark, curated, of)
+
+    assert fitted.plan.fold_columns == ("d",)
+
+
 def test_a_key_of_folds_that_the_table_lacks_is_refused(curated):
     of = spec(categorical("c", encode="target", fold_by=["idd"]))
 

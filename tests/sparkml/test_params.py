@@ -104,6 +104,10 @@ def test_select_may_stand_in_the_yaml_text():
             "  begin it with '- kind: numeric', or with 'features:' and the list below",
         ),
         (
+            {"features": []},
+            "FeaturePlanEstimator: 1 problem\n  features: found none, expected one at least",
+        ),
+        (
             {"labelClasses": ["a", "b", "c"]},
             "FeaturePlanEstimator: 1 problem\n  labelClasses: found 3 classes, a binary task has 2",
         ),

@@ -114,9 +114,10 @@ def texts(array: Any) -> Any:
         array = array.cast(pa.float64())
     if not pa.types.is_floating(array.type):
         return array.cast(pa.large_string())
-    array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    none = pa.nulls(1, array.type)[0]
+    array = pc.if_else(pc.is_nan(array), none, array)
     whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), 2.0**53))
-    integers = pc.cast(pc.if_else(whole, array, pa.scalar(None, array.type)), pa.int64())
+    integers = pc.cast(pc.if_else(whole, array, none), pa.int64())
     return pc.coalesce(integers.cast(pa.large_string()), array.cast(pa.large_string()))
 
 

@@ -74,7 +74,7 @@ def test_help_imports_nothing_heavy():
 def test_the_schema_describes_every_top_level_key():
     schema = json.loads(run("schema").stdout)
 
-    assert schema["required"] == ["name", "task", "label", "sources", "merge", "features", "train"]
+    assert schema["required"] == ["name", "task", "label", "sources", "merge", "train"]
     assert schema["additionalProperties"] is False
 
 

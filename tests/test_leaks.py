@@ -10,7 +10,7 @@ from makers import ORDERS, shop, shop_spec, spec_of
 from sklearn.metrics import roc_auc_score
 from strategies import batch, categorical, label_rule, numeric, spec, statistics, wanted
 
-from penstock import fit, leaks, runner, storage
+from penstock import fit, leaks, probes, runner, storage
 from penstock.curated import Curated, CuratedFile
 from penstock.errors import DataError
 from penstock.merge import merge
@@ -263,7 +263,7 @@ def test_category_auc_scores_each_row_by_the_others_of_its_category(rows):
 
 
 def test_probes_look_at_the_first_rows_alone_and_pass_over_other_kinds(monkeypatch):
-    monkeypatch.setattr(leaks, "PROBE_ROWS", 100)
+    monkeypatch.setattr(probes, "PROBE_ROWS", 100)
     kinds = [
         Wanted(name="part", type="double", kind="numeric"),
         Wanted(name="ident", type="string", kind="other"),

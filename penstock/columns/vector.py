@@ -155,10 +155,35 @@ def _zeroed(array: Any, width: int) -> Any:
     kind = array.type
     if pa.types.is_null(kind):
         return array
-    zeros: Any = [0] * width
+    return pc.coalesce(array, _zero(kind, width)[0])
+
+
+def _zero(kind: Any, width: int) -> Any:
+    """Return an array of one vector of zeros; a Spark vector is then sparse, with nothing stored.
+
+    Made of buffers, as pa.scalar would import pandas.
+    """
     if pa.types.is_struct(kind):
-        zeros = {"type": 0, "size": width, "indices": [], "values": []}
-    return pc.coalesce(array, pa.scalar(zeros, kind))
+        members = {field.name: field.type for field in kind}
+        made = {
+            "type": _numbers(members["type"], 1),
+            "size": _numbers(members["size"], 1, width),
+            "indices": _zero(members["indices"], 0),
+            "values": _zero(members["values"], 0),
+        }
+        return pa.StructArray.from_arrays([made[name] for name in members], fields=list(kind))
+    values = _numbers(kind.value_type, width)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(values, type=kind)
+    offset = np.int64 if pa.types.is_large_list(kind) else np.int32
+    ends = pa.py_buffer(np.array([0, width], offset))
+    return pa.Array.from_buffers(kind, 1, [None, ends], children=[values])
+
+
+def _numbers(kind: Any, count: int, value: int = 0) -> Any:
+    """Return ``count`` equal numbers of a type; only 0 in types that are no integers."""
+    content = np.full(count, value, np.int64).astype(kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(content)])
 
 
 def _float32s(cells: Cells, column: str, where: Where) -> Float32s:

@@ -10,7 +10,8 @@ from penstock.host.algorithms import (
     hyperparameter_text,
 )
 from penstock.host.artifact import pack_model, unpack_model
-from penstock.host.layout import Channel, TrainingRequest
+from penstock.host.channel import Channel
+from penstock.host.layout import TrainingRequest
 from penstock.host.metrics import Metric
 from penstock.host.results import ChannelUse, TrainingResult
 from penstock.host.training import run_training

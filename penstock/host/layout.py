@@ -7,49 +7,20 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from penstock import storage
-from penstock.errors import DataError, InputError, listed
+from penstock.errors import DataError, InputError
+from penstock.host.channel import Channel, Share, check_names
 
-__all__ = ["RECORDIO", "Channel", "Layout", "TrainingRequest", "lay_out"]
-
-RECORDIO = "application/x-recordio-protobuf"
+__all__ = ["Layout", "TrainingRequest", "lay_out"]
 
 # SageMaker's own grace between SIGTERM and SIGKILL.
 GRACE_S = 120.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Channel:
-    """One input channel.
-
-    Attributes:
-        name: ``train``, ``validation``.
-        uris: The objects, in order; what a manifest lists.
-        size_bytes: Length that each object must have; None trusts the objects.
-        input_mode: How the container reads them. File copies them into the job's folder, FastFile
-            links local ones and copies others.
-        content_type: Told to the container; None leaves it out.
-    """
-
-    name: str
-    uris: tuple[str, ...]
-    size_bytes: tuple[int, ...] | None = None
-    input_mode: Literal["Pipe", "File", "FastFile"] = "Pipe"
-    content_type: str | None = RECORDIO
-
-    def __post_init__(self) -> None:
-        if not self.uris:
-            raise InputError(f"channel {self.name!r} lists no object, expected at least one")
-        if self.size_bytes is not None and len(self.size_bytes) != len(self.uris):
-            raise InputError(
-                f"channel {self.name!r} has {len(self.size_bytes)} sizes for {len(self.uris)} objects"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +38,10 @@ class TrainingRequest:
         stop_grace_s: Time between SIGTERM and SIGKILL.
         metric_definitions: ``(name, regex)``; the regex has one capture group, the value.
         environment: Added to the few variables that a container inherits.
+        host: This host's number, from 0; it is called ``algo-1``, ``algo-2`` ...
+        hosts: How many there are. Each runs a request of its own.
+        instance_type: Told to the container; None leaves it out.
+        files: More files to lay out: path below /opt/ml -> text.
     """
 
     job: str
@@ -78,11 +53,23 @@ class TrainingRequest:
     stop_grace_s: float = GRACE_S
     metric_definitions: tuple[tuple[str, str], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    host: int = 0
+    hosts: int = 1
+    instance_type: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = [channel.name for channel in self.channels]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"training job {self.job!r}: channels given twice: {listed(repeated)}")
+        check_names(self.channels, f"training job {self.job!r}")
+
+    @property
+    def share(self) -> Share:
+        """Which host this is, for channels that are shared out."""
+        return Share(self.host, self.hosts)
+
+    @property
+    def host_name(self) -> str:
+        """What the host is called, ``algo-1``."""
+        return f"algo-{self.host + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +99,11 @@ class Layout:
         return self.base / "output" / "failure"
 
     @property
+    def output_data(self) -> Path:
+        """What becomes output.tar.gz."""
+        return self.base / "output" / "data"
+
+    @property
     def log(self) -> Path:
         """The program's output."""
         return self.workdir / "log.txt"
@@ -129,11 +121,18 @@ class Layout:
             )
         for folder in (self.data, self.base / "input" / "config", self.model, self.failure.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        (self.base / "output" / "data").mkdir()
+        self.output_data.mkdir()
 
 
-def lay_out(request: TrainingRequest, layout: Layout) -> dict[str, int]:
+def lay_out(
+    request: TrainingRequest, layout: Layout, *, ended: Callable[[], bool] = lambda: False
+) -> dict[str, int]:
     """Write the configuration, and the objects of channels that are not piped.
+
+    Args:
+        request: What to lay out.
+        layout: Where.
+        ended: Asked between pieces of objects; once true, what is left is not copied.
 
     Returns:
         Bytes of each channel that is not piped.
@@ -143,57 +142,108 @@ def lay_out(request: TrainingRequest, layout: Layout) -> dict[str, int]:
         DataError: An object does not have the length that the channel says.
     """
     config = layout.base / "input" / "config"
-    host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
     _write(config / "hyperparameters.json", dict(request.hyperparameters))
-    _write(config / "resourceconfig.json", host)
+    _write(config / "resourceconfig.json", _resources(request))
     _write(
         config / "inputdataconfig.json",
         {channel.name: _input_config(channel) for channel in request.channels},
     )
+    for name, text in request.files.items():
+        path = layout.base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     return {
-        channel.name: _place(channel, layout.data / channel.name)
+        channel.name: _placed(channel, request.share, layout.data / channel.name, ended)
         for channel in request.channels
         if channel.input_mode != "Pipe"
+    }
+
+
+def _resources(request: TrainingRequest) -> dict[str, Any]:
+    names = sorted(f"algo-{number + 1}" for number in range(request.hosts))
+    told: dict[str, Any] = {
+        "current_host": request.host_name,
+        "hosts": names,
+        "network_interface_name": "lo",
+    }
+    if request.instance_type is None:
+        return told
+    group = "homogeneousCluster"
+    kind = {"instance_group_name": group, "instance_type": request.instance_type, "hosts": names}
+    return told | {
+        "current_instance_type": request.instance_type,
+        "current_group_name": group,
+        "instance_groups": [kind],
     }
 
 
 def _input_config(channel: Channel) -> dict[str, str]:
     config = {
         "TrainingInputMode": channel.input_mode,
-        "S3DistributionType": "FullyReplicated",
-        "RecordWrapperType": "None",
+        "S3DistributionType": "ShardedByS3Key" if channel.sharded else "FullyReplicated",
+        "RecordWrapperType": channel.record_wrapper,
     }
     return config | ({"ContentType": channel.content_type} if channel.content_type else {})
 
 
-def _place(channel: Channel, folder: Path) -> int:
-    """Put a channel's objects into ``folder``; return their bytes."""
+def _placed(channel: Channel, share: Share, folder: Path, ended: Callable[[], bool]) -> int:
+    try:
+        return _place(channel, share, folder, ended)
+    except DataError as error:
+        raise DataError(f"channel {channel.name!r}: {error}") from error
+
+
+def _place(channel: Channel, share: Share, folder: Path, ended: Callable[[], bool]) -> int:
+    """Put a host's share of a channel's objects into ``folder``; return their bytes."""
     folder.mkdir()
     total = 0
-    for number, uri in enumerate(channel.uris):
-        target = folder / PurePosixPath(uri).name
-        if target.exists() or target.is_symlink():
-            raise InputError(
-                f"channel {channel.name!r}: two objects are called {target.name!r}, a folder holds "
-                "one\n  use input_mode Pipe, or rename one"
-            )
-        local = storage.normal(uri).removeprefix("file://")
-        if channel.input_mode == "FastFile" and local.startswith("/"):
-            storage.open_input(
-                uri
-            ).close()  # a missing object is an error now, not in the container
+    for number in channel.numbers(0, share):
+        name = channel.file_name(number)
+        target = _target(channel, folder, name)
+        local = storage.normal(channel.source(number)).removeprefix("file://")
+        linked = channel.input_mode == "FastFile" and local.startswith("/")
+        if linked:
+            # A missing object is an error now, not in the container.
+            storage.open_input(local).close()
             target.symlink_to(local)
         else:
-            with storage.open_input(uri) as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
+            with target.open("wb") as copy, closing(channel.stored(number)) as chunks:
+                for chunk in chunks:
+                    if ended():
+                        return total
+                    copy.write(chunk)
         size = target.stat().st_size
-        if channel.size_bytes is not None and size != channel.size_bytes[number]:
+        if linked and channel.size_bytes is not None and size != channel.size_bytes[number]:
             raise DataError(
-                f"channel {channel.name!r}: {uri!r} has {size} bytes, the dataset says "
+                f"{channel.source(number)!r} has {size} bytes, the dataset says "
                 f"{channel.size_bytes[number]}\n  verify the dataset, then convert it again"
             )
         total += size
     return total
+
+
+def _target(channel: Channel, folder: Path, name: str) -> Path:
+    """Return where an object goes; nothing stands there yet."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/"):
+        raise InputError(
+            f"channel {channel.name!r}: an object would be called {name!r}, expected a path below "
+            "the channel's folder\n  use input_mode Pipe, or rename it"
+        )
+    target = folder / name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(
+            f"channel {channel.name!r}: {name!r} lies below an object, a folder cannot be both\n"
+            "  use input_mode Pipe, or rename one"
+        ) from None
+    if target.exists() or target.is_symlink():
+        raise InputError(
+            f"channel {channel.name!r}: two objects are called {name!r}, a folder holds "
+            "one\n  use input_mode Pipe, or rename one"
+        )
+    return target
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -20,17 +20,13 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock import storage
-from penstock.errors import DataError
+from penstock.host.channel import ALL, Channel, Share
 
 __all__ = ["Feeder", "Flow"]
-
-# Objects are read, and offered to the FIFO, in pieces of this size.
-CHUNK_BYTES = 1 << 20
 
 # The default capacity of a Linux FIFO is 64 KiB; an ordinary user may raise it to 1 MiB.
 PIPE_BYTES = 1 << 20
@@ -70,33 +66,33 @@ class Feeder:
     """Writes one channel. Start it before the container, stop it after the container has ended.
 
     Attributes:
-        name: The channel.
+        name: The channel's.
         failure: Why the channel cannot go on; None while it can.
     """
 
     def __init__(
         self,
-        name: str,
-        uris: tuple[str, ...],
+        channel: Channel,
         folder: Path,
         *,
-        size_bytes: tuple[int, ...] | None = None,
+        share: Share = ALL,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare a feeder; nothing is opened yet.
 
         Args:
-            name: The channel.
-            uris: Objects of one epoch, in order.
+            channel: What to write.
             folder: Where the FIFOs stand, ``<base>/input/data``.
-            size_bytes: Length that each object must have; None trusts the objects.
+            share: Which host reads.
             on_failure: Called in the feeder's thread after ``failure`` was set.
         """
-        self.name, self.failure = name, None
-        self._uris, self._folder, self._sizes = uris, folder, size_bytes
+        self.name, self.failure = channel.name, None
+        self._channel, self._folder, self._share = channel, folder, share
         self._on_failure = on_failure
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"feeder {name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"feeder {channel.name}", daemon=True
+        )
         self._bytes = self._epochs = 0
         self._moved_at, self._waits_for, self._source = time.monotonic(), "reader", ""
 
@@ -164,29 +160,16 @@ class Feeder:
         with suppress(OSError, AttributeError):  # not Linux, or no room: slower, not wrong
             fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(target, False)
-        for number, uri in enumerate(self._uris):
-            self._source = uri
-            count = self._copy(uri, target)
-            if self._stopped.is_set():
-                return
-            if self._sizes is not None and count != self._sizes[number]:
-                raise DataError(
-                    f"{uri!r} has {count} bytes, the dataset says {self._sizes[number]}\n"
-                    "  verify the dataset, then convert it again"
-                )
+        for number in self._channel.numbers(self._epochs - 1, self._share):
+            self._source, self._waits_for = self._channel.source(number), "source"
+            with closing(self._channel.content(number)) as chunks:
+                for chunk in chunks:
+                    self._waits_for = "pipe"
+                    self._write(memoryview(chunk), target)
+                    if self._stopped.is_set():
+                        return
+                    self._waits_for = "source"
         self._waits_for = "reader"
-
-    def _copy(self, uri: str, target: int) -> int:
-        """Write one object; return its length."""
-        self._waits_for = "source"
-        count = 0
-        with storage.open_input(uri) as stream:
-            while (chunk := stream.read(CHUNK_BYTES)) and not self._stopped.is_set():
-                self._waits_for = "pipe"
-                self._write(memoryview(chunk), target)
-                count += len(chunk)
-                self._waits_for = "source"
-        return count
 
     def _write(self, chunk: memoryview, target: int) -> None:
         # Never a write that blocks: it could not be ended when a process outside the container's

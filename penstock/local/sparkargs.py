@@ -1,7 +1,7 @@
 """spark-submit's arguments as data: what a laptop takes over, and what only a cluster can use.
 
-    spark-submit --deploy-mode cluster --py-files s3://b/lib.zip s3://b/app.py --day 2024-01-01
-                 '------- dropped, noted      '-- fetched         '-- script   '-- its own arguments
+spark-submit --deploy-mode cluster --py-files s3://b/lib.zip s3://b/app.py --day 2024-01-01
+             '------- dropped, noted      '-- fetched         '-- script   '-- its own arguments
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ SWITCHES = frozenset({"--verbose", "-v"})
 # How much of a cluster a job takes: here it has this machine, and a bounded heap.
 CLUSTER_OPTIONS = frozenset(
     {
-        "--master",
         "--deploy-mode",
         "--driver-memory",
         "--driver-cores",
@@ -44,7 +43,9 @@ CLUSTER_CONF = frozenset(
         "spark.dynamicAllocation.enabled",
     }
 )
-REFUSED = frozenset({"--kill", "--status", "--supervise", "--properties-file", "--help", "--version"})
+REFUSED = frozenset(
+    {"--kill", "--status", "--supervise", "--properties-file", "--help", "--version"}
+)
 # Options that name files -> the setting that says the same.
 FILES: Mapping[str, str] = {
     "--py-files": "spark.submit.pyFiles",
@@ -52,11 +53,16 @@ FILES: Mapping[str, str] = {
     "--archives": "spark.archives",
     "--jars": "spark.jars",
 }
+# Options that say what a setting says.
+SETTINGS: Mapping[str, str] = {
+    **FILES,
+    "--driver-class-path": "spark.driver.extraClassPath",
+    "--driver-java-options": "spark.driver.extraJavaOptions",
+    "--master": "spark.master",
+}
 KEPT = frozenset(
     {
         "--class",
-        "--driver-class-path",
-        "--driver-java-options",
         "--driver-library-path",
         "--exclude-packages",
         "--name",
@@ -128,8 +134,8 @@ def parse(arguments: Sequence[str]) -> Submission:
                     f"spark-submit: --conf {value!r} has no '='\n  say --conf NAME=VALUE"
                 )
             conf[name] = text
-        elif option in FILES:
-            conf[FILES[option]] = value
+        elif option in SETTINGS:
+            conf[SETTINGS[option]] = value
         elif option in CLUSTER_OPTIONS:
             notes.append(f"{option} {value} is for a cluster: left out")
         else:
@@ -158,11 +164,9 @@ def split_text(text: str) -> list[str]:
 
 
 def _check(option: str) -> None:
-    known = {"--conf", *FILES, *CLUSTER_OPTIONS, *KEPT}
+    known = {"--conf", *SETTINGS, *CLUSTER_OPTIONS, *KEPT}
     if option in REFUSED:
-        raise InputError(
-            f"spark-submit: option {option} is not in the local plane\n  leave it out"
-        )
+        raise InputError(f"spark-submit: option {option} is not in the local plane\n  leave it out")
     if option not in known:
         raise InputError(
             f"spark-submit: unknown option {option!r}\n  expected one of {', '.join(sorted(known))}"
@@ -183,7 +187,8 @@ def _settled(made: Submission, conf: Mapping[str, str]) -> Submission:
     notes = list(made.notes)
     for name, value in conf.items():
         variable = _variable(name)
-        if name in CLUSTER_CONF:
+        local = name == "spark.master" and value.startswith("local[")
+        if name in CLUSTER_CONF and not local:
             notes.append(f"--conf {name}={value} is for a cluster: left out")
         elif name in FILES.values():
             files[name] = tuple(part.strip() for part in value.split(",") if part.strip())

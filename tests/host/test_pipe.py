@@ -5,9 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from penstock.host import Channel
 from penstock.host.pipe import Feeder
 
 CONTENT = [os.urandom(300_000), b"", os.urandom(1_500_001)]
@@ -37,8 +39,9 @@ def feed(folder: Path) -> Iterator[Callable[..., Feeder]]:
     """Start feeders; afterwards nothing of them may remain."""
     started: list[Feeder] = []
 
-    def start(uris: tuple[str, ...], **options: object) -> Feeder:
-        feeder = Feeder("train", uris, folder, **options)  # type: ignore[arg-type]
+    def start(uris: tuple[str, ...], **options: Any) -> Feeder:
+        keywords = {name: options.pop(name) for name in ("on_failure", "share") if name in options}
+        feeder = Feeder(Channel(name="train", uris=uris, **options), folder, **keywords)
         feeder.start()
         started.append(feeder)
         return feeder

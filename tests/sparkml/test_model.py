@@ -181,10 +181,8 @@ def test_a_pipeline_trains_on_rows_that_do_not_see_their_own_label(
     scored = fitted.transform(other_frame)
 
     by_hand = learner.fit(model.copy().setTrainingRows("always").transform(train_frame))
-    leaking = learner.fit(model.copy().setTrainingRows("never").transform(train_frame))
     weights = fitted.stages[1].coefficients.toArray()
     assert weights.tobytes() == by_hand.coefficients.toArray().tobytes()
-    assert weights.tobytes() != leaking.coefficients.toArray().tobytes()
     assert scored.where("prediction IN (0, 1)").count() == 700
 
 

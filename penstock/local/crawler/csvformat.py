@@ -127,7 +127,9 @@ def _rows(content: str, whole: bool, rules: CsvRules) -> _Rows | None:  # noqa: 
         if best is None or len(found.rows[0]) > len(best.rows[0]):
             best = found
     if best is not None and rules.trim:
-        trimmed = [[cell if cell.startswith(QUOTED) else cell.strip() for cell in row] for row in best.rows]
+        trimmed = [
+            [cell if cell.startswith(QUOTED) else cell.strip() for cell in row] for row in best.rows
+        ]
         return _Rows(delimiter=best.delimiter, rows=trimmed, read_bytes=best.read_bytes)
     return best
 
@@ -154,7 +156,10 @@ def _split(content: str, whole: bool, delimiter: str, quote: str) -> _Rows:  # n
                 rows.pop()
     except csv.Error:  # a cell longer than 128 KiB
         return _Rows(delimiter=delimiter, rows=[], read_bytes=0)
-    read = sum(len(line.encode()) for line, _ in zip(io.StringIO(content, newline=""), range(lines), strict=False))
+    read = sum(
+        len(line.encode())
+        for line, _ in zip(io.StringIO(content, newline=""), range(lines), strict=False)
+    )
     return _Rows(delimiter=delimiter, rows=[row for row in rows if row], read_bytes=read)
 
 
@@ -184,7 +189,9 @@ def _names(first: Sequence[str], header: bool, rules: CsvRules) -> list[str]:  #
 def _types(rows: Sequence[Sequence[str]], width: int, rules: CsvRules) -> list[Type]:
     if rules.types and len(rules.types) == width:
         return list(rules.types)
-    if rules.custom and rules.serde == "open":  # that SerDe takes the quotes off, so they say nothing
+    if (
+        rules.custom and rules.serde == "open"
+    ):  # that SerDe takes the quotes off, so they say nothing
         rows = [[cell.removeprefix(QUOTED) for cell in row] for row in rows]
     return _found_types(rows, width)
 
@@ -237,7 +244,10 @@ def _kind(delimiter: str, header: bool, compression: str, rules: CsvRules) -> Ki
 
 
 def _notes(
-    rows: Sequence[Sequence[str]], header: bool, quoted: bool, rules: CsvRules  # noqa: FBT001
+    rows: Sequence[Sequence[str]],
+    header: bool,
+    quoted: bool,
+    rules: CsvRules,  # noqa: FBT001
 ) -> tuple[str, ...]:
     notes = []
     text_only = all(cell_type(cell) in ("string", NULL) for cell in rows[0])

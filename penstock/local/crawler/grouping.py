@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import TypeVar
 
 from penstock.local.crawler.found import Finding, Kind
 from penstock.local.crawler.hive import Column, merged_columns, similarity
@@ -27,6 +28,7 @@ SIMILAR_ABOVE = 0.7
 MAX_SCHEMAS = 5
 
 Path = tuple[str, ...]
+Unit = TypeVar("Unit", "Group", "Part")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +118,8 @@ class _Folder:
 def group(files: Iterable[File], rules: Rules) -> tuple[Group, ...]:
     """Return the tables that a crawler makes of the files, by path.
 
-    Every file with a finding, and every one of a folder that has one, is in exactly one of them.
+    Every file with a finding is in exactly one of them. Those without go with the others of their
+    folder; in a folder of mixed files, where each is a table, they are left out.
     """
     top = _Folder(path=())
     for each in sorted(files, key=attrgetter("path")):
@@ -133,7 +136,7 @@ def group(files: Iterable[File], rules: Rules) -> tuple[Group, ...]:
 def _resolved(folder: _Folder, rules: Rules, apart: list[Group]) -> Group | None:
     """Return the folder as one unit, if it is one; what cannot be part of a unit goes to ``apart``."""
     if rules.level is not None and len(folder.path) == rules.level:
-        apart += _forced(folder, rules)
+        apart += _forced(folder)
         return None
     if not folder.folders:
         return _leaf(folder, rules, apart)
@@ -194,9 +197,8 @@ def _lifted(folder: _Folder, units: Iterable[Group]) -> Group:
     return Group(path=folder.path, parts=tuple(parts))
 
 
-def _forced(folder: _Folder, rules: Rules) -> list[Group]:
+def _forced(folder: _Folder) -> list[Group]:
     """Return the tables of a folder at the table level: one, unless format or depth differ."""
-    del rules
     tables: dict[tuple[str, str, int], list[Part]] = {}
     for each in _all_folders(folder):
         kinds: dict[tuple[str, str], list[File]] = {}
@@ -232,9 +234,9 @@ def _single(file: File) -> Group:
     return Group(path=file.path, parts=(_part((), [file]),), alone=True)
 
 
-def _clusters[T: (Group, Part)](items: Sequence[T], rules: Rules) -> list[list[T]]:
+def _clusters(items: Sequence[Unit], rules: Rules) -> list[list[Unit]]:
     """Return the items in clusters of similar ones: each joins the first whose first it is like."""
-    clusters: list[list[T]] = []
+    clusters: list[list[Unit]] = []
     for item in items:
         for cluster in clusters:
             if _similar(item, cluster[0], rules):
@@ -248,7 +250,9 @@ def _clusters[T: (Group, Part)](items: Sequence[T], rules: Rules) -> list[list[T
 def _similar(a: Group | Part, b: Group | Part, rules: Rules) -> bool:
     if isinstance(a, Group) and isinstance(b, Group) and a.levels != b.levels:
         return False
-    if not _alike(a, b):
+    if not _alike(a, b) or (
+        a.kind.classification == "csv" and a.kind.parameters != b.kind.parameters
+    ):
         return False
     return rules.combine or similarity(a.columns, b.columns) > SIMILAR_ABOVE
 

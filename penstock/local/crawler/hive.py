@@ -1,10 +1,10 @@
 """Hive types: primitives as strings, and structs, arrays and maps of them; how two become one.
 
-    null < any type              what a cell without a value has; written as string
-    tinyint < smallint < int < bigint < double,  float < double
-    decimal(p,s) of different widths: the one that holds both
-    struct + struct: their fields, merged;  array + array, map + map: of the merged items
-    anything else: string
+null < any type              what a cell without a value has; written as string
+tinyint < smallint < int < bigint < double,  float < double
+decimal(p,s) of different widths: the one that holds both
+struct + struct: their fields, merged;  array + array, map + map: of the merged items
+anything else: string
 """
 
 from __future__ import annotations

@@ -63,13 +63,13 @@ def take(stream: Any, size_bytes: int, limit_bytes: int) -> Sample:
     stream.seek(0)
     if compression == "none":
         data = bytes(stream.read(limit_bytes))
-        return Sample(
-            data=data, whole=len(data) >= size_bytes, compression="none", expansion=1.0
-        )
+        return Sample(data=data, whole=len(data) >= size_bytes, compression="none", expansion=1.0)
     try:
         data, read_bytes = _decompressed(stream, compression, limit_bytes + 1)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"it begins like {compression}, and cannot be read as such: {error}") from None
+        raise DataError(
+            f"it begins like {compression}, and cannot be read as such: {error}"
+        ) from None
     return Sample(
         data=data[:limit_bytes],
         whole=len(data) <= limit_bytes,

@@ -1,0 +1,174 @@
+"""The child that a job is: its command, its settings, its variables. Nothing of the user's is changed.
+
+Settings, from weak to strong: ours, in the child's own spark-defaults.conf; the cluster's; the job's.
+S3A comes from the jars of sagemaker-pyspark and finds the plane by its settings; s3:// is S3A, too, as
+on EMR.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from penstock.errors import InputError
+from penstock.host.process import TETHER, clean_environment
+from penstock.java import java_home
+from penstock.local.sparkargs import Submission
+from penstock.local.sparkfiles import Fetcher, laid_out
+
+__all__ = ["DRIVER_MEMORY", "Child", "prepared"]
+
+DRIVER_MEMORY = "1g"
+S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
+# One heap of 1 GiB on a few cores: the other collectors start threads and take memory beside it.
+JAVA_OPTIONS = "-XX:+UseSerialGC"
+LAUNCHER_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+CLASS_PATH = "spark.driver.extraClassPath"
+PYTHON = ("spark.pyspark.driver.python", "spark.pyspark.python")
+PYTHON_VARIABLES = ("PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Child:
+    """What to start.
+
+    Attributes:
+        argv: The command.
+        cwd: Its folder.
+        environment: All of its variables.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str]
+
+
+def prepared(
+    submission: Submission, *, folder: Path, stderr: Path, environment: Mapping[str, str]
+) -> Child:
+    """Fetch a submission's files and write its settings; return the child to start.
+
+    Args:
+        submission: What to run.
+        folder: Work folder, which exists; ``cwd``, ``conf``, ``tmp`` and ``fetched`` are made in it.
+        stderr: Where its standard error goes.
+        environment: Variables that lead AWS clients to the plane.
+
+    Raises:
+        PenstockError: A file is missing or cannot be unpacked, or the machine has no Java or no jars.
+    """
+    cwd, conf, tmp = (folder / name for name in ("cwd", "conf", "tmp"))
+    for path in (cwd, conf, tmp):
+        path.mkdir(exist_ok=True)
+    fetcher = Fetcher(folder / "fetched")
+    script = fetcher.fetched(submission.script)
+    files = laid_out(submission.files, fetcher, cwd)
+    given = dict(submission.conf)
+    python = _driver_python(submission)
+    classes = [*_jars(), *filter(None, [given.pop(CLASS_PATH, "")])]
+    for name in PYTHON[:1] if sys.platform == "linux" else ():
+        given[name] = str(_tether(conf / "driver-python", python))
+    settings = _defaults(tmp, environment) | {CLASS_PATH: ":".join(classes)}
+    settings |= {name: ",".join(paths) for name, paths in files.items()}
+    (conf / "spark-defaults.conf").write_text(_properties(settings), encoding="utf-8")
+    home = _spark_home()
+    command = [str(home / "bin" / "spark-submit"), *submission.options]
+    for name, value in given.items():
+        command += ["--conf", f"{name}={value}"]
+    command += [script, *submission.arguments]
+    variables = {
+        **environment,
+        "JAVA_HOME": str(_java_home()),
+        "SPARK_HOME": str(home),
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LAUNCHER_OPTS": LAUNCHER_OPTIONS,
+        "TMPDIR": str(tmp),
+        **{name: sys.executable for name in PYTHON_VARIABLES},
+        **submission.environment,
+    }
+    # The child's standard output alone goes through a pipe, as its end tells that the child has ended.
+    redirected = ("/bin/sh", "-c", 'exec "$@" 2>"$0"', str(stderr), *command)
+    return Child(argv=redirected, cwd=cwd, environment=clean_environment(variables))
+
+
+def _defaults(tmp: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "spark.master": "local[*]",
+        "spark.driver.memory": DRIVER_MEMORY,
+        "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} -Djava.io.tmpdir={tmp}",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(tmp),
+        "spark.hadoop.hadoop.tmp.dir": str(tmp),
+        "spark.hadoop.fs.s3.impl": S3A,
+        "spark.hadoop.fs.s3n.impl": S3A,
+        "spark.hadoop.fs.s3a.endpoint": environment["AWS_ENDPOINT_URL"],
+        "spark.hadoop.fs.s3a.endpoint.region": environment["AWS_REGION"],
+        "spark.hadoop.fs.s3a.access.key": environment["AWS_ACCESS_KEY_ID"],
+        "spark.hadoop.fs.s3a.secret.key": environment["AWS_SECRET_ACCESS_KEY"],
+        "spark.hadoop.fs.s3a.aws.credentials.provider": (
+            "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"
+        ),
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+    }
+
+
+def _properties(settings: Mapping[str, str]) -> str:
+    """Return the settings as Spark reads them: a Java properties file."""
+    return "".join(
+        f"{name} {value}\n".replace("\\", "\\\\") for name, value in sorted(settings.items())
+    )
+
+
+def _driver_python(submission: Submission) -> str:
+    """Return the Python that is asked for, by the order in which Spark looks for it."""
+    asked = [submission.conf.get(name) for name in PYTHON]
+    asked += [submission.environment.get(name) for name in PYTHON_VARIABLES]
+    return next(filter(None, asked), sys.executable)
+
+
+def _tether(path: Path, python: str) -> Path:
+    """Write a program that is the driver's Python, and ends with the JVM that started it."""
+    command = shlex.join([sys.executable, "-I", "-S", "-c", TETHER])
+    path.write_text(f'#!/bin/sh\nexec {command} "$PPID" {shlex.quote(python)} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+@lru_cache(maxsize=1)
+def _java_home() -> Path:
+    return java_home()
+
+
+def _spark_home() -> Path:
+    return _installed("pyspark", "pip install pyspark")
+
+
+@lru_cache(maxsize=1)
+def _jars() -> tuple[str, ...]:
+    """Return the jars of S3A and its AWS client."""
+    folder = _installed("sagemaker_pyspark", "pip install 'penstock[local]'") / "jars"
+    found = [*folder.glob("hadoop-aws-*.jar"), *folder.glob("aws-java-sdk-bundle-*.jar")]
+    if len(found) != 2:
+        raise InputError(
+            f"sagemaker-pyspark has no jars of hadoop-aws and the AWS client in {str(folder)!r}\n"
+            "  install sagemaker-pyspark 1.4.5, which carries them"
+        )
+    return tuple(str(path) for path in found)
+
+
+def _installed(package: str, remedy: str) -> Path:
+    """Return the folder of a package, which is not imported."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"Spark jobs need the package {package!r}, which is missing\n  {remedy}")
+    return Path(spec.submodule_search_locations[0])

@@ -133,7 +133,9 @@ def test_ctrl_c_ends_with_130_and_leaves_no_record_and_no_process(january, tmp_p
         if after:
             assert after in wait_for(process, after)
             # Each pass over the data has a FIFO of its own; that of the next one waits.
-            wait_until(lambda: list(tmp_path.glob("penstock-job-*/ml/input/data/train_[1-9]*")), 60)
+            wait_until(
+                lambda: list(tmp_path.glob("penstock-job-*/ml/input/data/train_[1-9]*")), 120
+            )
         else:
             wait_until(lambda: children(process.pid), 60)
 

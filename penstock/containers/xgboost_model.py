@@ -70,21 +70,39 @@ class XGBoostModel(Model):
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Return predictions, float64: (n,), or (n, k) for classes; see :class:`Model`."""
-        check_features(features, self.width, self.algorithm)
         margin = self.objective in ("multi:softmax", "binary:logitraw")
+        scores = self._predicted(features, "margin" if margin else "value")
+        if margin:
+            scores = (softmax if self.task == "multiclass" else sigmoid)(scores)  # type: ignore[assignment]
+        return scores
+
+    def output(self, features: Features) -> NDArray[np.float64]:
+        """Return what XGBoost itself answers, and with it SageMaker's container.
+
+        That is :meth:`score` but for two objectives: the class, float64 (n,), for ``multi:softmax``,
+        and the margin (n,) for ``binary:logitraw``.
+
+        Raises:
+            SchemaMismatchError: The rows have another width.
+        """
+        if self.objective == "multi:softmax":
+            return self._predicted(features, "margin").argmax(axis=1).astype(np.float64)
+        if self.objective == "binary:logitraw":
+            return self._predicted(features, "margin")
+        return self.score(features)
+
+    def _predicted(self, features: Features, kind: str) -> NDArray[np.float64]:
+        check_features(features, self.width, self.algorithm)
         step = max(SCORE_CELLS // self.width, 1)
         parts = [
             self.booster.inplace_predict(
                 in_layout(features[start : start + step], self.layout),
-                predict_type="margin" if margin else "value",
+                predict_type=kind,
                 missing=np.nan,
             )
             for start in range(0, max(features.shape[0], 1), step)
         ]
-        scores = np.concatenate(parts).astype(np.float64)
-        if margin:
-            scores = (softmax if self.task == "multiclass" else sigmoid)(scores)  # type: ignore[assignment]
-        return scores
+        return np.concatenate(parts).astype(np.float64)
 
     def explanation(self) -> dict[str, Any]:
         """Return the importances: mean gain, number and mean cover of the splits, per feature."""

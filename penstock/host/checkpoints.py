@@ -12,14 +12,13 @@ then ``x.sagemaker-uploaded`` stand beside a file x that is copied; files that e
 from __future__ import annotations
 
 import shutil
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from penstock import storage
-from penstock.errors import MissingFileError, PenstockError
+from penstock.errors import PenstockError
 
 __all__ = ["Checkpoints"]
 
@@ -30,13 +29,7 @@ Stamp = tuple[int, int]  # bytes, and nanoseconds of the last change
 
 
 class Checkpoints:
-    """One host's folder.
-
-    Attributes:
-        failure: Why a file could not be copied the last time; None when all could.
-    """
-
-    failure: str | None = None
+    """One host's folder."""
 
     def __init__(
         self, folder: Path, prefix: str, objects: Callable[[str], list[str]], look_s: float = LOOK_S
@@ -91,10 +84,9 @@ class Checkpoints:
 
     def _follow(self) -> None:
         while not self._end.wait(self._look_s):
-            try:
+            # The next look tries again, and the last one says why it cannot.
+            with suppress(PenstockError):
                 self._look(last=False)
-            except PenstockError as error:  # the next look, or the last one, tries again
-                print(f"checkpoints: {error}", file=sys.stderr)
 
     def _look(self, *, last: bool) -> None:
         now = self._files()

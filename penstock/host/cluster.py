@@ -85,7 +85,7 @@ class _Ended:
     """Hosts that have ended, in the order in which they did.
 
     Attributes:
-        order: Number and how it ended.
+        order: Number, status and reason of each.
     """
 
     def __init__(self, hosts: int, abandon: threading.Event) -> None:
@@ -96,20 +96,18 @@ class _Ended:
     def note(self, number: int, result: TrainingResult | PenstockError | None) -> None:
         if result is None:  # prepared, and nothing wrong
             return
+        status: Status = "Failed" if isinstance(result, PenstockError) else result.status
+        reason = str(result) if isinstance(result, PenstockError) else result.failure_reason
         with self._lock:
-            if isinstance(result, PenstockError):
-                status, reason = "Failed", str(result)
-            else:
-                status, reason = result.status, result.failure_reason
+            if not isinstance(result, PenstockError):
                 self._results[number] = result
             self.order.append((number, status, reason))
         if status == "Failed":
             self._abandon.set()
 
     def result(self) -> ClusterResult:
-        number, status, reason = max(reversed(self.order), key=lambda each: WORST.index(each[1]))
-        first = next(each for each in self.order if each[1] == status)
-        number, status, reason = first
+        worst = max((status for _, status, _ in self.order), key=WORST.index)
+        number, status, reason = next(each for each in self.order if each[1] == worst)
         if self._hosts > 1 and status == "Failed":
             reason = f"host algo-{number + 1}: {reason}"
         hosts = tuple(self._results[each] for each in sorted(self._results))

@@ -73,3 +73,29 @@ def run(
             raise typer.Exit(130) from None
     code = ended.returncode
     raise typer.Exit(128 - code if code < 0 else code)
+
+
+@app.command()
+def operations(
+    markdown: Annotated[  # noqa: FBT002  typer's way to declare a flag
+        bool, typer.Option("--markdown", help="Print docs/local-plane.md.")
+    ] = False,
+) -> None:
+    """List what the plane does: real work, records only, refusals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from penstock.local import doc
+    from penstock.local.operations import table
+    from penstock.local.services import services
+    from penstock.local.site import Moto, Site
+
+    made = services(Site(Path(), "", Moto(None)))
+    if markdown:
+        print(doc.markdown(made), end="")
+        return
+    shown = Table("service", "operation", "", title="the local plane")
+    for each in table(made):
+        if each.kind != "refused":
+            shown.add_row(each.service, each.name, each.kind)
+    Console().print(shown, "All other operations of these services are refused.")

@@ -17,15 +17,14 @@ __all__ = ["Front"]
 class Front:
     """Dispatches requests, as WSGI has them."""
 
-    def __init__(self, app: Any, services: Sequence[Service]) -> None:
-        """Take moto's application, and the services before it."""
-        self._app = app
+    def __init__(self, app: Any, services: Sequence[Service], regions: set[str]) -> None:
+        """Take moto's application, the services before it, and where to note the regions of calls."""
+        self._app, self._regions = app, regions
         self._handlers: Mapping[tuple[str, str], Handler] = {
             (service.name, operation): handler
             for service in services
             for operation, handler in service.operations().items()
         }
-        self._services = {service.name for service in services}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -45,11 +44,12 @@ class Front:
 
     def _answer(self, call: Call) -> Answer | None:
         """Return what a service answers; None when moto is to answer."""
+        self._regions.add(call.region)
         handler = self._handlers.get((call.service, call.operation))
         if handler is not None:
             made = handler(call)
             return made if isinstance(made, Answer) else Answer.of(made)
-        if call.service in self._services and call.operation not in recorded(call.service):
+        if call.operation not in recorded(call.service):
             raise AwsError(
                 "NotSupportedByLocalPlane",
                 f"{call.service}.{call.operation} is not in the local plane: it would need AWS itself\n"

@@ -27,11 +27,11 @@ def main(argv: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     app = _moto()
     server, site, made = _assembled(app, folder, options.port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     if options.keep:
         from penstock.local import snapshot
 
         snapshot.restore(site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"port": server.port, "pid": os.getpid()}), flush=True)
     _until_asked()
     for service in made:
@@ -78,7 +78,7 @@ def _assembled(app: Any, folder: Path, port: int) -> tuple[Any, Any, Any]:
         del os.environ[name]
     os.environ |= site.environment()
     made = services(site)
-    server.app = Front(app, made)
+    server.app = Front(app, made, site.regions)
     return server, site, made
 
 

@@ -8,7 +8,9 @@ from penstock.local.site import Service, Site
 
 __all__ = ["MODULES", "services"]
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = (
+    "penstock.local.emr",
+)
 
 
 def services(site: Site) -> tuple[Service, ...]:

@@ -112,12 +112,14 @@ class Site:
         endpoint: URL of the plane.
         moto: moto.
         stopping: Set when the plane stops; all loops of services watch it.
+        regions: Of the calls so far.
     """
 
     def __init__(self, folder: Path, endpoint: str, moto: Moto) -> None:
         """Make a site; the folder exists."""
         self.folder, self.endpoint, self.moto = folder, endpoint, moto
         self.stopping = threading.Event()
+        self.regions: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 

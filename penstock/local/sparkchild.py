@@ -89,7 +89,7 @@ def prepared(
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LAUNCHER_OPTS": LAUNCHER_OPTIONS,
         "TMPDIR": str(tmp),
-        **{name: sys.executable for name in PYTHON_VARIABLES},
+        **dict.fromkeys(PYTHON_VARIABLES, sys.executable),
         **submission.environment,
     }
     # The child's standard output alone goes through a pipe, as its end tells that the child has ended.

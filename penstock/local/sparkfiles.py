@@ -92,7 +92,7 @@ def _unpack(archive: Path, target: Path, uri: str) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                packed.extractall(target)
+                packed.extractall(target)  # noqa: S202  zipfile keeps names below the folder
             return
         with tarfile.open(archive) as tar:
             # Not "data": an environment's bin/python is a link to the system's.

@@ -123,7 +123,7 @@ def read_call(environ: Environ) -> Call | None:
     if target:
         prefix, _, operation = target.partition(".")
         service = TARGETS.get(prefix)
-        return (service and _call(service, operation, {}, region, environ)) or None
+        return None if service is None else _call(service, operation, {}, region, environ)
     for service in BY_PATH.get(signed, ()):
         for each in _routes(service):
             found = each.matches(environ)

@@ -77,7 +77,7 @@ class Crawled:
     skipped: tuple[tuple[str, str], ...]
 
 
-class Stopped(Exception):  # noqa: N818  it is no error
+class Stopped(Exception):
     """The crawl was told to stop."""
 
 

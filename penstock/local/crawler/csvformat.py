@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from penstock.local.crawler.found import Finding, Kind
-from penstock.local.crawler.hive import NULL, Column, Type, merge
+from penstock.local.crawler.hive import NULL, Column, Type, merge_all
 from penstock.local.crawler.samples import Sample
 
 __all__ = ["BUILT_IN", "CsvRules", "cell_type", "classify"]
@@ -98,7 +98,7 @@ def classify(sample: Sample, rules: CsvRules = BUILT_IN) -> Finding | None:
         record_bytes=found.read_bytes,
         whole=sample.whole and len(found.rows) < MAX_RECORDS,
         expansion=sample.expansion,
-        notes=_notes(found.rows, header, quoted, rules),
+        notes=_notes(found.rows, rules, header=header, quoted=quoted),
     )
 
 
@@ -199,9 +199,7 @@ def _types(rows: Sequence[Sequence[str]], width: int, rules: CsvRules) -> list[T
 def _found_types(rows: Sequence[Sequence[str]], width: int) -> list[Type]:
     types: list[Type] = []
     for place in range(width):
-        found: Type = NULL
-        for kind in {cell_type(row[place]) for row in rows}:
-            found = merge(found, kind)
+        found = merge_all({cell_type(row[place]) for row in rows})
         types.append("string" if found == NULL else found)
     return types
 
@@ -244,10 +242,7 @@ def _kind(delimiter: str, header: bool, compression: str, rules: CsvRules) -> Ki
 
 
 def _notes(
-    rows: Sequence[Sequence[str]],
-    header: bool,
-    quoted: bool,
-    rules: CsvRules,  # noqa: FBT001
+    rows: Sequence[Sequence[str]], rules: CsvRules, *, header: bool, quoted: bool
 ) -> tuple[str, ...]:
     notes = []
     text_only = all(cell_type(cell) in ("string", NULL) for cell in rows[0])

@@ -1,8 +1,8 @@
-"""Exclusion patterns of a crawler, as compiled matchers of paths below the include path.
+r"""Exclusion patterns of a crawler, as compiled matchers of paths below the include path.
 
     *      any characters of one name        **     any characters, also /
     ?      one character, but not /          [a-c]  one of a set; [!a-c] one not of it; never /
-    {a,b}  one of several, not nested        \\      the next character as it stands
+    {a,b}  one of several, not nested        \      the next character as it stands
 
 A leading dot is a character like any other, and a pattern matches a whole path or nothing.
 """
@@ -28,10 +28,10 @@ def excluder(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def to_regex(pattern: str) -> str:
-    """Return the regular expression of a glob, to be matched against a whole path.
+    r"""Return the regular expression of a glob, to be matched against a whole path.
 
     >>> to_regex("*.{csv,gz}")
-    '[^/]*\\\\.(?:csv|gz)'
+    '[^/]*\\.(?:csv|gz)'
 
     Raises:
         InputError: A bracket or brace is not closed, braces are nested, or it ends in a backslash.

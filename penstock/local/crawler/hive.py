@@ -14,7 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-__all__ = ["NULL", "Array", "Column", "Map", "Struct", "Type", "compatible", "merge", "similarity"]
+__all__ = [
+    "NULL",
+    "Array",
+    "Column",
+    "Map",
+    "Struct",
+    "Type",
+    "compatible",
+    "merge",
+    "merge_all",
+    "merged_columns",
+    "similarity",
+    "text",
+]
 
 NULL = "null"
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
@@ -97,6 +110,14 @@ def merge(a: Type, b: Type) -> Type:
     if isinstance(a, str) and isinstance(b, str):
         return _merged_primitives(a, b)
     return "string"
+
+
+def merge_all(types: Iterable[Type]) -> Type:
+    """Return the narrowest type of all; that of nothing is null."""
+    merged: Type = NULL
+    for each in types:
+        merged = merge(merged, each)
+    return merged
 
 
 def _merged_structs(a: Struct, b: Struct) -> Struct:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from penstock.errors import InputError
 from penstock.local.crawler.csvformat import decoded
 from penstock.local.crawler.found import Finding, Kind
-from penstock.local.crawler.hive import NULL, Array, Column, Struct, Type, merge
+from penstock.local.crawler.hive import NULL, Array, Column, Struct, Type, merge_all
 from penstock.local.crawler.samples import MIB, Sample
 
 __all__ = ["JsonPath", "classify", "value_type"]
@@ -94,9 +93,9 @@ def classify(
 
 def _columns(values: Sequence[Any]) -> tuple[Column, ...]:
     if isinstance(values[0], list):  # one array: the built-in classifier makes it one column
-        type_ = reduce(merge, (value_type(value) for value in values))
+        type_ = merge_all(map(value_type, values))
         return (Column(name="array", type=type_, original="array"),)
-    merged = reduce(merge, (value_type(value) for value in values if isinstance(value, dict)))
+    merged = merge_all(map(value_type, values))
     if not isinstance(merged, Struct):
         return ()
     return tuple(
@@ -120,7 +119,7 @@ def value_type(value: Any) -> Type:
     if isinstance(value, float):
         return "double"
     if isinstance(value, list):
-        return Array(reduce(merge, (value_type(item) for item in value), NULL))
+        return Array(merge_all(map(value_type, value)))
     if isinstance(value, dict):
         return Struct(tuple((name, value_type(item)) for name, item in value.items()))
     return "string"
@@ -144,7 +143,8 @@ def _values(content: str, whole: bool, path: JsonPath | None) -> tuple[list[Any]
 
 def _series(content: str, at: int, whole: bool, *, separated: bool) -> tuple[list[Any], int]:  # noqa: FBT001
     """Return values one after another, of an array when ``separated``; one that is cut is left out."""
-    decoder, values = json.JSONDecoder(), []
+    decoder = json.JSONDecoder()
+    values: list[Any] = []
     while True:
         at = _past_blanks(content, at)
         if separated and content[at : at + 1] == "]":
@@ -181,5 +181,5 @@ def _followed(value: Any, path: JsonPath) -> list[Any]:
     if not path.items:
         return [value]
     if not isinstance(value, list):
-        raise ValueError("it has no array there")
+        raise ValueError("it has no array there")  # noqa: TRY004  of the data
     return value

@@ -140,17 +140,18 @@ def exists(uri: str) -> bool:
         return _path(uri).is_file()
 
 
-def glob_files(uri: str) -> list[File]:
+def glob_files(uri: str, *, hidden: bool = False) -> list[File]:
     """Return all files at or below ``uri``, sorted by URI in UTF-8 byte order.
 
     Names that start with ``_`` or ``.`` at any level below ``uri`` are left out, as Spark and
-    Athena do. A missing place gives an empty list, a missing bucket an error. On S3 one call per
+    Athena do, unless ``hidden``. A missing place gives an empty list, a missing bucket an error. On S3 one call per
     1,000 files.
     """
     base = normal(uri).rstrip("/")
     found = _objects(normal(uri)) if _on_s3(uri) else _files(uri)
     return sorted(
-        (file for file in found if not _hidden(file.uri, base)), key=lambda file: file.uri.encode()
+        (file for file in found if hidden or not _hidden(file.uri, base)),
+        key=lambda file: file.uri.encode(),
     )
 
 

@@ -394,4 +394,6 @@ def _many(state: ColumnState) -> str:
 
 def _shown(value: float) -> str:
     whole = value == np.floor(value) or abs(value) >= 1000
-    return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.4g}"
+    if not whole or abs(value) >= 1e15:
+        return f"{value:.4g}"
+    return f"{value:.0f}" if abs(value) < 10_000 else f"{value:,.0f}"  # years have no comma

@@ -86,7 +86,8 @@ class XGBoostModel(Model):
             SchemaMismatchError: The rows have another width.
         """
         if self.objective == "multi:softmax":
-            return self._predicted(features, "margin").argmax(axis=1).astype(np.float64)
+            classes: NDArray[np.float64] = self._predicted(features, "margin").argmax(axis=1)
+            return classes.astype(np.float64)
         if self.objective == "binary:logitraw":
             return self._predicted(features, "margin")
         return self.score(features)

@@ -90,7 +90,10 @@ class HostRun:
     Attributes:
         layout: Its folders.
         request: What it runs.
+        started: Whether its program was started.
     """
+
+    started = False
 
     def __init__(
         self,
@@ -151,6 +154,7 @@ class HostRun:
                 feeder.start()
                 stack.callback(feeder.stop)
             process = self._start()
+            self.started = True
             # Undone in reverse order: the program is dead before a FIFO of it is closed.
             stack.callback(process.close)
             stack.callback(process.kill)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from penstock.errors import InputError
 
-__all__ = ["Submission", "parse", "split_text"]
+__all__ = ["Submission", "parse", "settled", "split_text"]
 
 SWITCHES = frozenset({"--verbose", "-v"})
 # How much of a cluster a job takes: here it has this machine, and a bounded heap.
@@ -84,6 +85,7 @@ class Submission:
         files: ``spark.files``, ``spark.archives``, ``spark.submit.pyFiles`` and ``spark.jars`` -> paths
             and URIs.
         environment: Variables for the driver.
+        engine: ``spark``, or ``python`` for a program that needs no JVM.
         notes: What was left out, and why, for the log of the step.
     """
 
@@ -94,10 +96,11 @@ class Submission:
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    engine: Literal["spark", "python"] = "spark"
 
     def under(self, defaults: Mapping[str, str]) -> Submission:
         """Return the submission with settings that hold where it says nothing itself."""
-        below = _settled(Submission(script=self.script), defaults)
+        below = settled(Submission(script=self.script), defaults)
         return replace(
             self,
             conf={**below.conf, **self.conf},
@@ -146,7 +149,7 @@ def parse(arguments: Sequence[str]) -> Submission:
             "  say spark-submit [OPTIONS] s3://BUCKET/app.py [ARGUMENTS]"
         )
     made = Submission(script=left[0], arguments=tuple(left[1:]), options=tuple(options))
-    return _settled(replace(made, notes=tuple(notes)), conf)
+    return settled(replace(made, notes=tuple(notes)), conf)
 
 
 def split_text(text: str) -> list[str]:
@@ -179,11 +182,11 @@ def _value(option: str, left: list[str]) -> str:
     return left.pop(0)
 
 
-def _settled(made: Submission, conf: Mapping[str, str]) -> Submission:
+def settled(made: Submission, conf: Mapping[str, str]) -> Submission:
     """Return ``made`` with settings sorted into those kept, files, variables, and those left out."""
     kept: dict[str, str] = {}
     files: dict[str, tuple[str, ...]] = {}
-    environment: dict[str, str] = {}
+    environment = dict(made.environment)
     notes = list(made.notes)
     for name, value in conf.items():
         variable = _variable(name)

@@ -7,6 +7,7 @@ on EMR.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -68,33 +69,52 @@ def prepared(
     fetcher = Fetcher(folder / "fetched")
     script = fetcher.fetched(submission.script)
     files = laid_out(submission.files, fetcher, cwd)
-    given = dict(submission.conf)
-    python = _driver_python(submission)
-    classes = [*_jars(), *filter(None, [given.pop(CLASS_PATH, "")])]
-    for name in PYTHON[:1] if sys.platform == "linux" else ():
-        given[name] = str(_tether(conf / "driver-python", python))
-    settings = _defaults(tmp, environment) | {CLASS_PATH: ":".join(classes)}
-    settings |= {name: ",".join(paths) for name, paths in files.items()}
-    (conf / "spark-defaults.conf").write_text(_properties(settings), encoding="utf-8")
-    home = _spark_home()
-    command = [str(home / "bin" / "spark-submit"), *submission.options]
-    for name, value in given.items():
-        command += ["--conf", f"{name}={value}"]
-    command += [script, *submission.arguments]
-    variables = {
-        **environment,
+    variables = {**environment, "TMPDIR": str(tmp)}
+    if submission.engine == "python":
+        command = [sys.executable, script]
+        variables["PYTHONPATH"] = ":".join(files.get("spark.submit.pyFiles", ()))
+    else:
+        _write_defaults(conf, tmp, submission, files, environment)
+        command = [str(_spark_home() / "bin" / "spark-submit"), *_options(submission, conf), script]
+        variables |= _spark_variables(conf)
+    variables |= submission.environment
+    if mine := os.environ.get("PYTHONPATH"):
+        variables["PYTHONPATH"] = ":".join(filter(None, [variables.get("PYTHONPATH"), mine]))
+    # The child's standard output alone goes through a pipe, as its end tells that the child has ended.
+    redirected = ("/bin/sh", "-c", 'exec "$@" 2>"$0"', str(stderr), *command, *submission.arguments)
+    return Child(argv=redirected, cwd=cwd, environment=clean_environment(variables))
+
+
+def _options(submission: Submission, conf: Path) -> list[str]:
+    given = {name: value for name, value in submission.conf.items() if name != CLASS_PATH}
+    if sys.platform == "linux":
+        given[PYTHON[0]] = str(_tether(conf / "driver-python", _driver_python(submission)))
+    settings = [part for name, value in given.items() for part in ("--conf", f"{name}={value}")]
+    return [*submission.options, *settings]
+
+
+def _spark_variables(conf: Path) -> dict[str, str]:
+    return {
         "JAVA_HOME": str(_java_home()),
-        "SPARK_HOME": str(home),
+        "SPARK_HOME": str(_spark_home()),
         "SPARK_CONF_DIR": str(conf),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LAUNCHER_OPTS": LAUNCHER_OPTIONS,
-        "TMPDIR": str(tmp),
         **dict.fromkeys(PYTHON_VARIABLES, sys.executable),
-        **submission.environment,
     }
-    # The child's standard output alone goes through a pipe, as its end tells that the child has ended.
-    redirected = ("/bin/sh", "-c", 'exec "$@" 2>"$0"', str(stderr), *command)
-    return Child(argv=redirected, cwd=cwd, environment=clean_environment(variables))
+
+
+def _write_defaults(
+    conf: Path,
+    tmp: Path,
+    submission: Submission,
+    files: Mapping[str, tuple[str, ...]],
+    environment: Mapping[str, str],
+) -> None:
+    classes = [*_jars(), *filter(None, [submission.conf.get(CLASS_PATH)])]
+    settings = _defaults(tmp, environment) | {CLASS_PATH: ":".join(classes)}
+    settings |= {name: ",".join(paths) for name, paths in files.items()}
+    (conf / "spark-defaults.conf").write_text(_properties(settings), encoding="utf-8")
 
 
 def _defaults(tmp: Path, environment: Mapping[str, str]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def reason_of(stdout: Path, stderr: Path, exit_code: int | None) -> Reason:
     found = (_raised(said) if exit_code == 1 else "") or _told(said)
     if found:
         return Reason(message=found[:REASON_CHARACTERS], log=stdout)
-    found = _died(logged) or _raised(logged)
+    found = _died(logged) or (_raised(logged) if exit_code == 1 else "") or _told(logged)
     if found:
         return Reason(message=found[:REASON_CHARACTERS], log=stderr)
     how = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else exit_code

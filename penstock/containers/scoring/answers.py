@@ -83,7 +83,7 @@ def _records(columns: Columns) -> bytes:
             places[piece.entry] = HEADER_BYTES + len(payload)
         payload += piece.content
     frame = (frame_head(len(payload)) + payload).ljust(HEADER_BYTES + padded(len(payload)), b"\0")
-    # (row, byte)
+    # one row of bytes for each frame
     frames = np.tile(np.frombuffer(frame, np.uint8), (len(values[0]), 1))
     for entry, each in enumerate(values):
         raw = np.ascontiguousarray(each).view(np.uint8)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, NoReturn
 
 import numpy as np
@@ -115,10 +115,10 @@ def _wrong_csv(
     before = f" after {labels} of labels" if labels else ""
     if bad:
         row = bad[0]
-        at = "" if row.number is None else f", row {row.number - 1:,}"
+        place = "" if row.number is None else f", row {row.number - 1:,}"
         cells = "1 cell" if row.actual_columns == 1 else f"{row.actual_columns:,} cells"
         return DataError(
-            f"{SOURCE}{at}: it has {cells}, expected {width:,} features{before}: "
+            f"{SOURCE}{place}: it has {cells}, expected {width:,} features{before}: "
             f"{row.text[:SHOWN_CHARACTERS]!r}\n"
             "  send the features that the model was trained on, without a header"
         )
@@ -262,9 +262,10 @@ def _sparse(values: list[Any], keys: list[Any], tensors: list[Any], width: int) 
             f"{SOURCE}, row {at:,}: key {int(columns[first])} is none of the {width:,} features, "
             "which count from 0"
         )
-    for at, tensor in enumerate(tensors[:1]):
-        if tensor.get("shape", [width]) != [width]:
-            raise DataError(f"{SOURCE}, row {at}: shape is {tensor['shape']}, expected [{width}]")
+    shapes = list(map(dict.get, tensors, repeat("shape"), repeat([width])))
+    if shapes != [[width]] * len(shapes):
+        at = next(at for at, shape in enumerate(shapes) if shape != [width])
+        raise DataError(f"{SOURCE}, row {at:,}: shape is {shapes[at]!r}, expected [{width}]")
     found = sparse.csr_array(
         (_floats(list(chain.from_iterable(values))), columns, starts), shape=(len(values), width)
     )

@@ -35,7 +35,9 @@ def batches(system: pa.fs.FileSystem, uri: str, *, skip: int) -> Iterator[pa.Str
             try:
                 block = stream.read(BLOCK_BYTES)
             except (OSError, pa.ArrowInvalid) as error:
-                raise QueryError(f"HIVE_CURSOR_ERROR: Failed to read file at {uri}: {error}") from error
+                raise QueryError(
+                    f"HIVE_CURSOR_ERROR: Failed to read file at {uri}: {error}"
+                ) from error
             if not block:
                 break
             cut = block.rfind(b"\n") + 1
@@ -68,7 +70,5 @@ def _lines(content: bytes) -> pa.StringArray:
         content = content.decode(errors="replace").encode()
     ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n")) + 1
     offsets = np.concatenate([[0], ends]).astype(np.int32)
-    lines = pa.StringArray.from_buffers(
-        len(ends), pa.py_buffer(offsets), pa.py_buffer(content)
-    )
+    lines = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(content))
     return pc.utf8_rtrim(lines, characters="\r\n")

@@ -71,7 +71,10 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         return self._schema
 
     def scanner(
-        self, columns: list[str] | None = None, filter: Any = None, **more: Any  # noqa: A002
+        self,
+        columns: list[str] | None = None,
+        filter: Any = None,
+        **more: Any,  # noqa: A002
     ) -> ds.Scanner:
         """Return a scanner of the rows that match; DuckDB calls this."""
         del more
@@ -205,9 +208,7 @@ def key_values(table: Table, partitions: Sequence[Partition]) -> list[dict[str, 
                 f"partition key: {key.name}: {error}"
             ) from error
         columns[key.name] = typed.to_pylist()
-    return [
-        {name: values[at] for name, values in columns.items()} for at in range(len(partitions))
-    ]
+    return [{name: values[at] for name, values in columns.items()} for at in range(len(partitions))]
 
 
 def _equals(values: dict[str, Any], more: dict[str, Any]) -> Any:
@@ -219,15 +220,11 @@ def _equals(values: dict[str, Any], more: dict[str, Any]) -> Any:
 
 
 def _scanned(dataset: Any, names: list[str], where: Any) -> Iterator[pa.RecordBatch]:
-    scanner = dataset.scanner(
-        columns=names, filter=where, batch_readahead=4, fragment_readahead=2
-    )
+    scanner = dataset.scanner(columns=names, filter=where, batch_readahead=4, fragment_readahead=2)
     yield from scanner.to_batches()
 
 
-def _with_constants(
-    lines: pa.Array, schema: pa.Schema, extra: dict[str, Any]
-) -> pa.RecordBatch:
+def _with_constants(lines: pa.Array, schema: pa.Schema, extra: dict[str, Any]) -> pa.RecordBatch:
     columns = [lines]
     for field in schema:
         if field.name != LINE:

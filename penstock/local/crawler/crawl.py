@@ -87,7 +87,7 @@ def crawl(
     scope: Scope,
     *,
     stopping: Callable[[], bool] = lambda: False,
-    wanted: Callable[[File], bool] = lambda file: True,
+    known: Sequence[File] = (),
 ) -> Crawled:
     """Return the tables that a crawler makes of an include path.
 
@@ -96,7 +96,8 @@ def crawl(
         opener: Opens one.
         scope: What is crawled, and how.
         stopping: Asked between files whether to stop.
-        wanted: Whether a file is looked at at all; a new-folders crawl leaves out those it knows.
+        known: Stand for folders that are not to be read again, see ``known.known_files``. Their
+            partitions and tables are in the result as well.
 
     Raises:
         InputError: An exclusion is no pattern.
@@ -104,7 +105,8 @@ def crawl(
         Stopped: ``stopping`` said so.
     """
     kept, skipped = _kept(listing, scope)
-    kept = [file for file in kept if wanted(file)]
+    passed = {file.path if file.path[-1] else file.path[:-1] for file in known}
+    kept = [file for file in kept if passed.isdisjoint((file.path, file.path[:-1]))]
     chosen = set(_sampled(kept, scope.sample))
     lock = threading.Lock()
 
@@ -125,7 +127,7 @@ def crawl(
         files = tuple(file for file in pool.map(read, kept) if file is not None)
     rules = Rules(combine=scope.combine, level=_level(scope))
     root = scope.root.rstrip("/")
-    tables = [describe(each, root, prefix=scope.prefix) for each in group(files, rules)]
+    tables = [describe(each, root, prefix=scope.prefix) for each in group((*files, *known), rules)]
     tables.sort(key=lambda found: (found.name, found.location))
     return Crawled(tables=tuple(tables), files=files, skipped=tuple(skipped))
 

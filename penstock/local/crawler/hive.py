@@ -184,3 +184,36 @@ def _merged_two(a: tuple[Column, ...], b: tuple[Column, ...]) -> tuple[Column, .
     ]
     known = {column.name for column in a}
     return (*kept, *(column for column in b if column.name not in known))
+
+
+def parse(written: str) -> Type:
+    """Return a type that Hive writes; what is no struct, array or map stays as it is.
+
+    >>> parse("array<struct<a:int,b:map<string,double>>>") == Array(
+    ...     Struct((("a", "int"), ("b", Map("string", "double"))))
+    ... )
+    True
+    """
+    kind, bracket, rest = written.partition("<")
+    if not bracket or not rest.endswith(">"):
+        return written
+    parts = _top_level(rest[:-1])
+    if kind == "array":
+        return Array(parse(rest[:-1]))
+    if kind == "map" and len(parts) == 2:
+        return Map(parse(parts[0]), parse(parts[1]))
+    if kind == "struct" and all(":" in part for part in parts):
+        pairs = (part.partition(":") for part in parts)
+        return Struct(tuple((name, parse(type_)) for name, _, type_ in pairs))
+    return written
+
+
+def _top_level(inner: str) -> list[str]:
+    """Cut at the commas that stand in no brackets."""
+    parts, depth, start = [], 0, 0
+    for place, char in enumerate(inner):
+        depth += (char in "<(") - (char in ">)")
+        if char == "," and depth == 0:
+            parts.append(inner[start:place])
+            start = place + 1
+    return [*parts, inner[start:]]

@@ -161,7 +161,9 @@ def _parameters(part: Part) -> dict[str, str]:
     estimated = sum(found.estimated_records(file.size_bytes) for file, found in read)
     read_bytes = sum(file.size_bytes for file, _ in read)
     # Files that were not read are taken to be like the others, byte for byte.
-    total = estimated if read_bytes == size_bytes else round(estimated * size_bytes / read_bytes)
+    total = (
+        estimated if read_bytes in (0, size_bytes) else round(estimated * size_bytes / read_bytes)
+    )
     return {
         "CrawlerSchemaDeserializerVersion": "1.0",
         "CrawlerSchemaSerializerVersion": "1.0",

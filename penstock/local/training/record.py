@@ -104,12 +104,12 @@ class Record:
         with self._lock:
             self._more |= members
 
-    def end(self, status: str, secondary: str | None = None, reason: str | None = None) -> None:
+    def end(self, status: str, secondary: str, reason: str | None = None) -> None:
         """End; a job ends once."""
         with self._lock:
             if self._status in TERMINAL:
                 return
-            self._enter(secondary or status)
+            self._enter(secondary)
             self._transitions[-1]["EndTime"] = self._transitions[-1]["StartTime"]
             if self._started is not None:
                 self._ended = self.modified

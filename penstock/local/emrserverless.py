@@ -15,7 +15,7 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -286,9 +286,8 @@ class EmrServerless:
     def _tagged(self, call: Call) -> dict[str, str]:
         """Return the tags of an application or run, by its ARN."""
         arn = call.body["resourceArn"]
-        owners: Iterable[Application | JobRun] = (
-            owner for each in self._applications.values() for owner in (each, *each.runs)
-        )
+        owners: list[Application | JobRun] = [*self._applications.values()]
+        owners += [run for each in self._applications.values() for run in each.runs]
         for owner in owners:
             if owner.arn == arn:
                 tags: dict[str, str] = owner.body.setdefault("tags", {})

@@ -10,6 +10,8 @@ __all__ = ["MODULES", "services"]
 
 MODULES: tuple[str, ...] = (
     "penstock.local.emr",
+    "penstock.local.emrserverless",
+    "penstock.local.gluejobs",
     "penstock.local.glue",
     "penstock.local.training",
 )

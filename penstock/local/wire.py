@@ -186,7 +186,9 @@ class _Route:
     def matches(self, environ: Environ) -> dict[str, Any] | None:
         if environ["REQUEST_METHOD"] != self.method:
             return None
-        found = self.path.fullmatch(environ.get("PATH_INFO", ""))
+        # Before it was unquoted: an ARN in a path has slashes of its own.
+        path = environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
+        found = self.path.fullmatch(path.partition("?")[0])
         if found is None:
             return None
         values = (unquote(value) for value in found.groups())

@@ -235,7 +235,7 @@ _URI = r"^(([^:/?#]+):)?(//([^/?#]*))?([^?#]*)(\?([^#]*))?(#(.*))?"
 MACROS: tuple[str, ...] = (
     # Texts as Athena writes values.
     "t_moment(s) AS CASE WHEN position('.' IN s) = 0 THEN s || '.000'"
-    " ELSE rpad(s, position('.' IN s) + 3, '0') END",
+    " ELSE rpad(s, CAST(position('.' IN s) + 3 AS INTEGER), '0') END",
     "t_mantissa(m, d, e) AS m || d[1] || '.' ||"
     " coalesce(nullif(rtrim(substr(d, 2), '0'), ''), '0') || 'E' || e",
     # A mantissa like 123.45 or 0.00012, and an exponent.

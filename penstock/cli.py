@@ -11,6 +11,7 @@ import typer
 from penstock import __version__
 from penstock.errors import PenstockError
 from penstock.local.app import app as local_app
+from penstock.local.catalogapp import app as catalog_app
 from penstock.toolbox.app import app as recordio_app
 
 __all__ = ["app", "main"]
@@ -34,6 +35,7 @@ dataset_app = typer.Typer(help="Look after RecordIO datasets: verify, sweep.", n
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(recordio_app, name="recordio")
 app.add_typer(local_app, name="local")
+app.add_typer(catalog_app, name="catalog")
 
 SpecPath = Annotated[str, typer.Argument(metavar="SPEC", help="A pipeline.yaml: path or URI.")]
 Root = Annotated[

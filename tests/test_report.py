@@ -653,3 +653,33 @@ def test_a_wide_table_stays_under_a_megabyte_and_a_half():
 
     assert len(text.encode()) < 1_500_000
     assert "20 more columns are left out here; profile.json has them." in Page(text).text
+
+
+def test_the_page_says_why_columns_are_features_and_what_the_leak_checks_found():
+    plain = {"kind": "other", "type": "string", "missing": 0, "missing_share": 0.0, "distinct": 2,
+             "distinct_is_exact": True, "label_correlation": None}  # fmt: skip
+    columns = [
+        plain | {"name": "refund", "role": "unused", "left_out": "tells <the> label"},
+        plain | {"name": "city", "role": "feature", "chosen": "3 values"},
+    ]
+    body = {"check": "feature", "columns": ["city"], "measure": "auc", "found": 0.71, "of": 99}
+    between = {"check": "rows", "columns": [], "measure": "shared_rows", "found": 7, "of": 50}
+    page = render(
+        dataclasses.replace(
+            BARE,
+            profile={"rows": 9, "label": "late", "columns": columns},
+            fit={"leaks": [body | {"leak": False}], "warnings": ["'refund' is left out"]},
+            merge={"leaks": [between | {"leak": True}], "warnings": []},
+        )
+    )
+
+    assert '>city</th><td>feature</td><td class="names">3 values</td>' in page
+    assert (
+        '<span class="tag">left out</span></td><td class="names">tells &lt;the&gt; label</td>'
+        in page
+    )
+    assert "<strong>Warning</strong> &#39;refund&#39; is left out</p>" in page
+    assert '<td class="names">all features</td><td class="n">7</td><td class="n">50</td>' in page
+    assert '<td class="n">AUC 0.7100</td><td class="n">99</td>' in page
+    assert page.count('<span class="pill bad">suspected</span>') == 1
+    assert "Leak checks are not known: the records of merge and fit have none." in render(BARE)

@@ -14,6 +14,8 @@ MODULES: tuple[str, ...] = (
     "penstock.local.gluejobs",
     "penstock.local.glue",
     "penstock.local.training",
+    "penstock.local.hosting",
+    "penstock.local.hosting.runtime",
 )
 
 

@@ -105,6 +105,11 @@ class Engine(DuckDB):
             if isinstance(node, exp.Filter):
                 around, inner = self._around(node.this)
                 return around, f"{inner} FILTER ({self.sql(node.expression).strip()})"
+            if isinstance(node, exp.RespectNulls):
+                return self._around(node.this)
+            if isinstance(node, exp.IgnoreNulls):
+                around, inner = self._around(node.this)
+                return around, f"{inner[:-1]} IGNORE NULLS)"
             return "{}", self.sql(node)
 
         def filter_sql(self, expression: exp.Filter) -> str:
@@ -115,7 +120,7 @@ class Engine(DuckDB):
         def window_sql(self, expression: exp.Window) -> str:
             """Write a function over a window."""
             this = expression.this
-            if not isinstance(this, exp.Anonymous | exp.Filter):
+            if not isinstance(this, exp.Anonymous | exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
                 return super().window_sql(expression)
             around, inner = self._around(this)
             bare = expression.copy()
@@ -172,6 +177,8 @@ class Engine(DuckDB):
             if name == "TIMESTAMP" and isinstance(node.this, exp.Literal):
                 zoned = not node.name.strip()[-1:].isdigit() or "+" in node.name
                 return f"{word}({value} AS {'TIMESTAMPTZ' if zoned else 'TIMESTAMP'})"
+            if name == "DECIMAL" and not target.expressions:
+                return f"{word}({value} AS {_plain_decimal(node.this)})"
             return f"{word}({value} AS {self.sql(target)})"
 
         def extract_sql(self, expression: exp.Extract) -> str:
@@ -205,6 +212,14 @@ def _unknown(node: exp.Anonymous) -> QueryError:
         return unsupported(f"function {name}: {REFUSED[name]}" if REFUSED[name] else f"function {name}")
     line, column = place(node)
     return syntax("FUNCTION_NOT_FOUND", line, column, f"Function '{name}' not registered")
+
+
+def _plain_decimal(value: exp.Expression) -> str:
+    """Return the type of ``decimal '1.50'``, and of a cast that names no precision."""
+    if not isinstance(value, exp.Literal):
+        return "DECIMAL(38, 0)"
+    whole, _, part = value.name.lstrip("+-").partition(".")
+    return f"DECIMAL({max(1, len(whole) + len(part))}, {len(part)})"
 
 
 Write = Callable[[Any, exp.Anonymous], str]

@@ -212,6 +212,7 @@ ntile 1 ntile({0})
 lag,lead 1-3 {name}({args})
 first_value,last_value 1 {name}({0})
 nth_value 2 nth_value({args})
+grouping 1-20 grouping({args})
 """)
 
 UNITS: Mapping[str, str] = {
@@ -244,8 +245,8 @@ MACROS: tuple[str, ...] = (
             ELSE -(length(split_part(s, '.', 2)) - length(ltrim(split_part(s, '.', 2), '0')) + 1) END)""",
     """t_java(s) AS CASE
         WHEN s = 'nan' THEN 'NaN' WHEN s = 'inf' THEN 'Infinity' WHEN s = '-inf' THEN '-Infinity'
-        WHEN abs(CAST(s AS DOUBLE)) = 0 OR (abs(CAST(s AS DOUBLE)) >= 1e-3 AND abs(CAST(s AS DOUBLE)) < 1e7)
-            THEN s
+        WHEN coalesce(abs(TRY_CAST(s AS DOUBLE)), 0) = 0
+            OR (abs(TRY_CAST(s AS DOUBLE)) >= 1e-3 AND abs(TRY_CAST(s AS DOUBLE)) < 1e7) THEN s
         ELSE t_scientific(CASE WHEN s[1] = '-' THEN '-' ELSE '' END,
             split_part(ltrim(s, '-'), 'e', 1),
             coalesce(TRY_CAST(split_part(s, 'e', 2) AS INTEGER), 0)) END""",
@@ -306,6 +307,10 @@ MACROS: tuple[str, ...] = (
     "t_multimap_agg(l) AS map_from_entries(list_transform(list_distinct(list_transform(l,"
     " lambda x: x.k)), lambda k: struct_pack(k := k, v := list_transform(list_filter(l,"
     " lambda x: x.k = k), lambda x: x.v))))",
+    "t_bytes(x) AS rtrim(regexp_replace(lower(hex(x)), '(..)', '\\1 ', 'g'))",
+    "t_interval(x) AS CASE WHEN epoch(x) < 0 THEN '-' ELSE '' END"
+    " || CAST(abs(epoch(x)) // 86400 AS BIGINT) || ' '"
+    " || strftime(make_timestamp(CAST((abs(epoch(x)) % 86400) * 1000000 AS BIGINT)), '%H:%M:%S.%g')",
     "t_whole(x) AS CASE WHEN regexp_full_match(x, '[+-]?[0-9]+') THEN x"
     " ELSE error('INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to INTEGER') END",
     "t_try_whole(x) AS CASE WHEN regexp_full_match(x, '[+-]?[0-9]+') THEN x END",

@@ -27,15 +27,15 @@ def read_format(given: Format) -> Any:
     )
 
 
-def fits(found: pa.Schema, columns: Sequence[Column], uri: str, given: Format) -> bool:
+def fits(found: pa.Schema, columns: Sequence[tuple[int, Column]], uri: str, given: Format) -> bool:
     """Return whether a file has the columns just as the catalog says, or lacks them.
 
     Raises:
         QueryError: A column is of a type that cannot be read as the catalog's.
     """
     same = True
-    for column in columns:
-        at = _place(found, column, given)
+    for position, column in columns:
+        at = _place(found, column, position, given)
         if at is None:
             same = same and not given.by_position
             continue
@@ -46,11 +46,10 @@ def fits(found: pa.Schema, columns: Sequence[Column], uri: str, given: Format) -
     return same
 
 
-def _place(found: pa.Schema, column: Column, given: Format) -> int | None:
+def _place(found: pa.Schema, column: Column, position: int, given: Format) -> int | None:
     """Return which field of a file a column is: by name, or by the place it has in the table."""
     if given.by_position and all(name.startswith("_col") for name in found.names):
-        at = int(column.comment) if column.comment.isdigit() else -1
-        return at if 0 <= at < len(found) else None
+        return position if position < len(found) else None
     if column.name in found.names:
         return int(found.get_field_index(column.name))
     folded = [name.lower() for name in found.names]
@@ -59,7 +58,7 @@ def _place(found: pa.Schema, column: Column, given: Format) -> int | None:
 
 def fitted_batches(
     fragment: Any,
-    columns: Sequence[Column],
+    columns: Sequence[tuple[int, Column]],
     schema: pa.Schema,
     extra: Mapping[str, Any],
     given: Format,
@@ -68,7 +67,7 @@ def fitted_batches(
 
     Args:
         fragment: Of a dataset: one file.
-        columns: Wanted ones.
+        columns: Wanted ones, with their places in the table.
         schema: Of the batches: ``columns``, and the names in ``extra``.
         extra: Constants, as values of partition keys.
         given: The table's format.
@@ -77,7 +76,9 @@ def fitted_batches(
         QueryError: A value does not fit the catalog's type.
     """
     found = fragment.physical_schema
-    places = {column.name: _place(found, column, given) for column in columns}
+    places = {
+        column.name: _place(found, column, position, given) for position, column in columns
+    }
     names = [found.field(at).name for at in places.values() if at is not None]
     for batch in fragment.to_batches(schema=found, columns=names):
         made = []

@@ -139,7 +139,7 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         kind = read_format(self.format)
         system = metered(storage.filesystem("s3://any")[0], self._meter)
         needed = {name for name in self._schema.names if name in names or name in str(where)}
-        target = [column for column in self.table.columns if column.name in needed]
+        target = [each for each in enumerate(self.table.columns) if each[1].name in needed]
 
         def fragment(uri: str) -> tuple[Any, bool]:
             path = uri.removeprefix("s3://")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,7 @@ from penstock.local.crawler.found import Finding, Kind
 from penstock.local.crawler.hive import NULL, Column, Type, merge_all
 from penstock.local.crawler.samples import Sample
 
-__all__ = ["BUILT_IN", "CsvRules", "cell_type", "classify"]
+__all__ = ["BUILT_IN", "CsvRules", "cell_type", "classify", "decoded", "timely"]
 
 DELIMITERS = (",", "|", "\t", ";", "\x01")
 MAX_RECORDS = 1000
@@ -32,6 +32,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
 _DIGITS = re.compile(r"[+-]?\d+")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}|$)")
 BIGINT = range(-(1 << 63), 1 << 63)
 
 
@@ -98,7 +99,14 @@ def classify(sample: Sample, rules: CsvRules = BUILT_IN) -> Finding | None:
         record_bytes=found.read_bytes,
         whole=sample.whole and len(found.rows) < MAX_RECORDS,
         expansion=sample.expansion,
-        notes=_notes(found.rows, rules, header=header, quoted=quoted),
+        notes=(
+            *_notes(found.rows, rules, header=header, quoted=quoted),
+            *(
+                f"time: {name.lower()}"
+                for place, name in enumerate(names)
+                if types[place] == "string" and timely(row[place] for row in body)
+            ),
+        ),
     )
 
 
@@ -251,3 +259,9 @@ def _notes(
     if quoted and rules.serde == "lazy":
         notes.append("quoted")
     return tuple(notes)
+
+
+def timely(values: Iterable[str]) -> bool:
+    """Return whether text is dates or times as ISO writes them, all that is there."""
+    found = {bool(_TIME.match(value.removeprefix(QUOTED))) for value in values if value}
+    return found == {True}

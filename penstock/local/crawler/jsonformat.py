@@ -8,12 +8,12 @@ in lower case; those inside structs stay.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from penstock.errors import InputError
-from penstock.local.crawler.csvformat import decoded
+from penstock.local.crawler.csvformat import decoded, timely
 from penstock.local.crawler.found import Finding, Kind
 from penstock.local.crawler.hive import NULL, Array, Column, Struct, Type, merge_all
 from penstock.local.crawler.samples import MIB, Sample
@@ -88,7 +88,18 @@ def classify(
         record_bytes=max(1, read_bytes),
         whole=sample.whole,
         expansion=sample.expansion,
+        notes=tuple(_notes(values)),
     )
+
+
+def _notes(values: Sequence[Any]) -> Iterator[str]:
+    """Yield what a person should know: columns of text that are dates or times."""
+    texts: dict[str, list[str]] = {}
+    for value in values:
+        for name, item in value.items() if isinstance(value, dict) else ():
+            if isinstance(item, str):
+                texts.setdefault(name, []).append(item)
+    yield from (f"time: {name.lower()}" for name, found in texts.items() if timely(found))
 
 
 def _columns(values: Sequence[Any]) -> tuple[Column, ...]:

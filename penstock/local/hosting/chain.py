@@ -41,7 +41,7 @@ class ContainerError(Exception):
             f'Received {whose} error ({self.status}) from {self.name} with message "{self.text}". See '
             f"log group {group} in account {ACCOUNT} for more information.",
             status=424,
-            OriginalStatusCode=self.status or 500,
+            OriginalStatusCode=self.status,
             OriginalMessage=self.text,
         )
 

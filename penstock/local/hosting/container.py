@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +91,13 @@ class Container:
         return self._ready.is_set()
 
     def ask(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout_s: float
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
     ) -> Reply:
         """Return its answer to a request.
 
@@ -188,7 +194,10 @@ class Container:
             **self._place.environment,
         }
         return Process(
-            server.command, cwd=base, environment=clean_environment(given), log=base / "container.log"
+            server.command,
+            cwd=base,
+            environment=clean_environment(given),
+            log=base / "container.log",
         )
 
     def _follow(self, process: Process, port: int) -> bool:
@@ -224,8 +233,8 @@ class Container:
             f"Please check CloudWatch logs for this {self._place.kind}.{found}{said}"
         )
 
-    def _take(self, lines: object) -> None:
-        self._lines += lines  # type: ignore[arg-type,operator]  # an iterable of texts
+    def _take(self, lines: Iterable[str]) -> None:
+        self._lines += lines
         self._flush()
 
     def _note(self, text: str) -> None:

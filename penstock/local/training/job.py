@@ -26,7 +26,7 @@ from penstock.local.training.inputs import resolved
 from penstock.local.training.logs import LogStream
 from penstock.local.training.record import Record
 
-__all__ = ["Job", "Program"]
+__all__ = ["Container", "Job"]
 
 # What SageMaker takes when a request says nothing: a day.
 DEFAULT_MAX_RUN_S = 86_400
@@ -42,16 +42,18 @@ Ending = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
+class Container:
     """What a job runs.
 
     Attributes:
         command: Command and arguments.
+        environment: Added to what the platform and the request give.
         built_in: Whether it is one of SageMaker's algorithms.
         metric_definitions: ``(name, regex)``.
     """
 
     command: tuple[str, ...]
+    environment: Mapping[str, str]
     built_in: bool
     metric_definitions: tuple[tuple[str, str], ...]
 
@@ -64,11 +66,11 @@ class Job:
         control: How it is ended.
     """
 
-    def __init__(self, site: Site, record: Record, program: Program, *, grace_s: float) -> None:
+    def __init__(self, site: Site, record: Record, container: Container, *, grace_s: float) -> None:
         """Prepare; nothing runs yet."""
         self.record, self.control = record, Control()
-        self._site, self._program, self._grace_s = site, program, grace_s
-        self._reader = MetricReader(program.metric_definitions)
+        self._site, self._container, self._grace_s = site, container, grace_s
+        self._reader = MetricReader(container.metric_definitions)
         self._reader_lock = threading.Lock()
         self._exceeded = False
         self._logs: list[LogStream] = []
@@ -152,7 +154,7 @@ class Job:
         limit = body.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUN_S)
         return TrainingRequest(
             job=self.record.name,
-            program=self._program.command,
+            program=self._container.command,
             hyperparameters=body.get("HyperParameters", {}),
             channels=tuple(channels),
             max_run_s=float(limit),
@@ -174,6 +176,7 @@ class Job:
             "TRAINING_JOB_ARN": self.record.arn,
             "SAGEMAKER_METRICS_DIRECTORY": str(base / "output" / "metrics" / "sagemaker"),
             "SAGEMAKER_DATA_PATH": str(base),
+            **self._container.environment,
             **self.record.body.get("Environment", {}),
         }
 
@@ -201,7 +204,7 @@ class Job:
         for metric in found:
             self.record.metric(metric.name, metric.value)
         # SageMaker's own algorithms log through a daemon that writes a tab so.
-        stream.add(line.replace("\t", "#011") if self._program.built_in else line)
+        stream.add(line.replace("\t", "#011") if self._container.built_in else line)
 
     def _stopping(self, reason: str) -> None:
         self._exceeded = self._exceeded or reason.startswith("MaxRuntimeExceeded")

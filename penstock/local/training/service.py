@@ -8,15 +8,16 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from penstock.errors import InputError
-from penstock.host import ALGORITHMS
 from penstock.host.layout import GRACE_S
-from penstock.local import images, validation
+from penstock.local import validation
 from penstock.local.site import ACCOUNT, Handler, Site
+from penstock.local.training.images import program_of
 from penstock.local.training.inputs import check_inputs
-from penstock.local.training.job import Job, Program
+from penstock.local.training.job import Container, Job
 from penstock.local.training.listing import listing
 from penstock.local.training.record import TERMINAL, Record
 from penstock.local.wire import AwsError, Call
@@ -119,19 +120,19 @@ class Training:
         validation.check("sagemaker", call.operation, call.body, required=REQUIRED)
         _refuse(call.body)
         check_inputs(call.body)
-        program = self._program(call.body)
+        container = _container(call.body, self._site.folder)
         body = dict(call.body)
         body["AlgorithmSpecification"] = {
             **body["AlgorithmSpecification"],
             "MetricDefinitions": [
-                {"Name": name, "Regex": regex} for name, regex in program.metric_definitions
+                {"Name": name, "Regex": regex} for name, regex in container.metric_definitions
             ],
         }
         name = body["TrainingJobName"]
         arn = f"arn:aws:sagemaker:{call.region}:{ACCOUNT}:training-job/{name}"
         record = Record(name, call.region, arn, body)
         try:
-            job = Job(self._site, record, program, grace_s=self._settings.grace_s)
+            job = Job(self._site, record, container, grace_s=self._settings.grace_s)
         except InputError as error:  # a regex
             raise AwsError("ValidationException", str(error)) from error
         key = (call.region, name)
@@ -155,31 +156,6 @@ class Training:
             self._waiting.append(job)
         self._admit()
         return {"TrainingJobArn": arn}
-
-    def _program(self, body: Mapping[str, Any]) -> Program:
-        specification = body["AlgorithmSpecification"]
-        try:
-            command = images.program(specification["TrainingImage"], "train", self._site.folder)
-        except InputError as error:
-            raise AwsError("ValidationException", str(error)) from error
-        own = next((each for each in ALGORITHMS.values() if each.program == command), None)
-        given = specification.get("MetricDefinitions") or []
-        if own is not None:
-            if given:
-                raise AwsError(
-                    "ValidationException",
-                    "You can't override the metric definitions for Amazon SageMaker algorithms. "
-                    "Please retry the request without specifying metric definitions.",
-                )
-            definitions = own.metric_definitions
-        else:
-            definitions = tuple((each["Name"], each["Regex"]) for each in given)
-            entrypoint = specification.get("ContainerEntrypoint")
-            arguments = specification.get("ContainerArguments") or ()
-            command = (*(entrypoint or command), *arguments)
-        return Program(
-            command=tuple(command), built_in=own is not None, metric_definitions=tuple(definitions)
-        )
 
     def _admit(self) -> None:
         """Start jobs that wait, while there is room."""
@@ -251,6 +227,41 @@ class Training:
         with suppress(KeyError):
             del _moto_jobs(job.record.region)[job.record.name]
         return {}
+
+
+def _container(body: Mapping[str, Any], folder: Path) -> Container:
+    """Return what a request's image, entry point and arguments make.
+
+    Raises:
+        AwsError: The image is not known, or the request redefines what SageMaker's own has.
+    """
+    specification = body["AlgorithmSpecification"]
+    program = program_of(specification["TrainingImage"], folder)
+    given = specification.get("MetricDefinitions") or []
+    entrypoint = specification.get("ContainerEntrypoint") or program.command
+    arguments = specification.get("ContainerArguments") or ("train",)
+    if program.algorithm is None:
+        definitions = tuple((each["Name"], each["Regex"]) for each in given)
+    elif given:
+        raise AwsError(
+            "ValidationException",
+            "You can't override the metric definitions for Amazon SageMaker algorithms. "
+            "Please retry the request without specifying metric definitions.",
+        )
+    elif (*entrypoint, *arguments) != program.algorithm.program:
+        raise AwsError(
+            "ValidationException",
+            "ContainerEntrypoint and ContainerArguments are not supported for Amazon SageMaker "
+            "algorithms.",
+        )
+    else:
+        definitions = program.algorithm.metric_definitions
+    return Container(
+        command=(*entrypoint, *arguments),
+        environment=program.environment,
+        built_in=program.algorithm is not None,
+        metric_definitions=definitions,
+    )
 
 
 def _refuse(body: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from penstock.containers.hyperparameters import HyperparametersError
 from penstock.errors import MissingFileError, SpecError, listed, nearest
 from penstock.evaluate import known_metrics
 from penstock.host.algorithms import check_hyperparameters, hyperparameter_text
-from penstock.spec import CategoricalFeatures, NumericFeatures, Spec, TextFeatures
+from penstock.spec import CategoricalFeatures, FeatureGroup, NumericFeatures, Spec, TextFeatures
 
 __all__ = ["SpecFile", "load", "parse"]
 
@@ -40,6 +40,11 @@ TASK_HYPERPARAMETERS = {
         {"binary": "binary:", "multiclass": "multi:", "regression": "reg:"},
     ),
 }
+
+KINDS = tuple(
+    get_args(model.model_fields["kind"].annotation)[0]
+    for model in get_args(get_args(FeatureGroup)[0])
+)
 
 Location = tuple[str | int, ...]
 Problem = tuple[int, str, str]
@@ -190,7 +195,7 @@ def _worded(detail: Any, where: Location) -> str:
     if kind == "union_tag_invalid":
         return f"found kind {detail['ctx']['tag']!r}, expected {detail['ctx']['expected_tags']}"
     if kind == "union_tag_not_found":
-        return "kind is missing; expected 'numeric', 'categorical' or 'text'"
+        return f"kind is missing; expected one of {listed(KINDS)}"
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     shown = repr(found)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."

@@ -81,6 +81,7 @@ def test_meaning_is_checked_beside_unknown_keys():
         ("[amount]", "[amount, amount]", "features[0].columns[1]: column 'amount' is in features[0] already; keep one"),
         ("[amount]", "[paid]", "features[0].columns[0]: column 'paid' is the label; a feature must not be what it predicts"),
         ("kind: numeric", "kind: numerical", "features[0]: found kind 'numerical', expected 'numeric', 'categorical', 'text', 'boolean', 'datetime', 'vector', 'interaction'"),
+        ("kind: numeric\n", "columns_: 1\n", "features[0]: kind is missing; expected one of 'numeric', 'categorical', 'text', 'boolean', 'datetime', 'vector', 'interaction'"),
         ("'binary:logistic'}", "'binary:logistic'}\n    gates: {accurcy: '> 0.5'}", "train[0].gates.accurcy: a binary task has no metric 'accurcy'; did you mean 'accuracy'?"),
         ("'binary:logistic'}", "'binary:logistic'}\n    gates: {auc: 0.5}", "train[0].gates.auc: found 0.5; input should be a valid string"),
         ("num_round: 3", "num_round: three", "train[0].hyperparameters: 'num_round' is 'three', expected an integer of at least 1: most boosting rounds"),

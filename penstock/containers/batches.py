@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from penstock.errors import DataError
 from penstock.recordio import Records
 
-__all__ = ["Batch", "Features", "canonical", "check_width", "class_rows_of", "rebatch"]
+__all__ = [
+    "Batch",
+    "Features",
+    "canonical",
+    "check_finite",
+    "check_width",
+    "class_rows_of",
+    "rebatch",
+]
 
 Features = Any  # float32 (n, d): np.ndarray, or scipy.sparse CSR
 
@@ -23,7 +31,7 @@ class Batch:
 
     Attributes:
         features: float32 (n, d), an array or CSR without stored zeros.
-        labels: float32 (n,), all finite.
+        labels: float32 (n,), all finite; zeros when the program asked for none.
     """
 
     features: Features
@@ -35,7 +43,9 @@ class Batch:
         return int(self.features.shape[0])
 
 
-def rebatch(pieces: Iterable[Records], batch_rows: int, where: str) -> Iterator[Batch]:
+def rebatch(
+    pieces: Iterable[Records], batch_rows: int, where: str, *, labelled: bool = True
+) -> Iterator[Batch]:
     """Yield ``batch_rows`` rows at a time, and the rest at the end.
 
     What is trained must not depend on where shards or reads end, so pieces are cut and joined.
@@ -44,6 +54,7 @@ def rebatch(pieces: Iterable[Records], batch_rows: int, where: str) -> Iterator[
         pieces: Records of any number of rows.
         batch_rows: Rows of each batch but the last.
         where: Named in errors, ``channel 'train'``.
+        labelled: Whether labels are wanted.
 
     Raises:
         DataError: Two pieces differ in layout or width, or labels are absent or not finite.
@@ -52,7 +63,7 @@ def rebatch(pieces: Iterable[Records], batch_rows: int, where: str) -> Iterator[
     first: Batch | None = None
     rows = 0
     for records in pieces:
-        piece = _checked(records, where)
+        piece = _checked(records, where, labelled=labelled)
         first = first or piece
         _same_kind(first, piece, where)
         start = 0
@@ -79,6 +90,23 @@ def check_width(batch: Batch, width: int, where: str) -> None:
         )
 
 
+def check_finite(features: Features, where: str) -> None:
+    """Check the features of an algorithm that has no moments of them.
+
+    Raises:
+        DataError: A value is NaN or infinite; names its column.
+    """
+    values = features if isinstance(features, np.ndarray) else features.data
+    if np.isfinite(values).all():
+        return
+    bad = np.flatnonzero(~np.isfinite(values))[0]
+    column = bad % features.shape[1] if isinstance(features, np.ndarray) else features.indices[bad]
+    raise DataError(
+        f"{where}: feature {int(column)} has a value that is NaN or infinite, expected finite float32 "
+        "numbers\n  impute it in the plan"
+    )
+
+
 def class_rows_of(labels: NDArray[np.float32], classes: int, where: str) -> NDArray[np.int64]:
     """Return the rows of each class, int64 (classes,); nothing when ``classes`` is 0.
 
@@ -98,8 +126,8 @@ def class_rows_of(labels: NDArray[np.float32], classes: int, where: str) -> NDAr
     return np.bincount(numbers, minlength=classes)
 
 
-def _checked(records: Records, where: str) -> Batch:
-    labels = records.labels
+def _checked(records: Records, where: str, *, labelled: bool) -> Batch:
+    labels = records.labels if labelled else np.zeros(len(records), np.float32)
     if labels is None:
         raise DataError(f"{where}: the records have no label\n  convert with the label column")
     if labels.ndim != 1:

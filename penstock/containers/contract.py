@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ FAILURE_CHARACTERS = 1024
 # channels give up after the same two minutes.
 FIFO_DEADLINE_S = 120.0
 FIFO_POLL_S = 0.01
+
+# Channels of algorithms that learn from labels.
+SUPERVISED = ("train", "validation")
 
 _MODES = ("Pipe", "File", "FastFile")
 _CONTENT_TYPES = ("application/x-recordio-protobuf",)
@@ -69,12 +72,13 @@ class Channel:
         self.name, self.mode, self.epochs = name, mode, 0
         self._data_dir, self._fifo_deadline_s = data_dir, fifo_deadline_s
 
-    def epoch(self, batch_rows: int) -> Generator[Batch]:
+    def epoch(self, batch_rows: int, *, labelled: bool = True) -> Generator[Batch]:
         """Yield the next epoch in batches of exactly ``batch_rows`` rows, but for the last.
 
         In Pipe mode this opens the next FIFO, and waits for it; in the file modes it reads all
         files again, in the order of their names. Both give equal batches for equal bytes. Memory
-        is that of a few batches. Closing the iterator early closes the FIFO.
+        is that of a few batches. Closing the iterator early closes the FIFO. Labels may be left out,
+        and are passed over, when they are not ``labelled``.
 
         Raises:
             InputError: The FIFO does not appear in time, or the channel has no file.
@@ -85,7 +89,7 @@ class Channel:
         where = f"channel {self.name!r}"
         pieces = self._fifo(number, batch_rows) if self.mode == "Pipe" else self._files(batch_rows)
         with closing(pieces):
-            yield from rebatch(pieces, batch_rows, where)
+            yield from rebatch(pieces, batch_rows, where, labelled=labelled)
 
     def _fifo(self, number: int, batch_rows: int) -> Generator[recordio.Records]:
         path = self._data_dir / f"{self.name}_{number}"
@@ -184,8 +188,12 @@ def log(message: str) -> None:
     print(f"[{stamp} INFO {os.getpid()}] {message}", flush=True)
 
 
-def open_job(base: Path) -> Job:
+def open_job(base: Path, names: Sequence[str] = SUPERVISED) -> Job:
     """Return the job whose configuration stands below ``base``.
+
+    Args:
+        base: What stands for /opt/ml.
+        names: Channels that the program knows.
 
     Raises:
         InputError: A file is missing or not what the contract says; several hosts; a channel
@@ -204,21 +212,25 @@ def open_job(base: Path) -> Job:
         base=base,
         hyperparameters=_json(config / "hyperparameters.json"),
         channels={
-            name: _channel(name, about, base / "input" / "data") for name, about in inputs.items()
+            name: _channel(name, about, base / "input" / "data", names)
+            for name, about in inputs.items()
         },
         host=resources.get("current_host", hosts[0]),
     )
 
 
-def _channel(name: str, about: Mapping[str, str], data_dir: Path) -> Channel:
+def _channel(
+    name: str, about: Mapping[str, str], data_dir: Path, names: Sequence[str]
+) -> Channel:
     mode = about.get("TrainingInputMode", "File")
     wrapper = about.get("RecordWrapperType", "None")
     content_type = about.get("ContentType", _CONTENT_TYPES[0])
     where = f"inputdataconfig.json, channel {name!r}"
-    if name not in ("train", "validation"):
-        close = nearest(name, ("train", "validation"))
+    if name not in names:
+        close = nearest(name, names)
         hint = f"; did you mean {close!r}?" if close else ""
-        raise InputError(f"{where}: unknown name, expected 'train' or 'validation'{hint}")
+        expected = " or ".join(map(repr, names))
+        raise InputError(f"{where}: unknown name, expected {expected}{hint}")
     if mode not in _MODES:
         raise InputError(f"{where}: TrainingInputMode is {mode!r}, expected {listed(_MODES)}")
     if wrapper != "None":
@@ -248,19 +260,22 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def main(train: Callable[[Job], None], argv: list[str]) -> int:
+def main(
+    train: Callable[[Job], None], argv: list[str], names: Sequence[str] = SUPERVISED
+) -> int:
     """Run ``train`` as the platform runs a container; return the exit code.
 
     Args:
         train: Reads the job's channels, writes the model.
         argv: The program's arguments; SageMaker passes ``train``.
+        names: Channels that the program knows.
     """
     if argv != ["train"]:
         print(f"expected the one argument 'train', got {argv!r}", file=sys.stderr)
         return 2
     base = Path(os.environ.get(BASE_VARIABLE, DEFAULT_BASE))
     try:
-        job = open_job(base)
+        job = open_job(base, names)
         signal.signal(signal.SIGTERM, job.stop)
         train(job)
     except (InputError, DataError) as error:

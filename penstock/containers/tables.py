@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.containers.hyperparameters import Hyperparameter, Table
+from penstock.containers.unsupervised import KMEANS, PCA
 
 __all__ = ["LINEAR_LEARNER", "LOSSES", "TABLES", "XGBOOST", "XGBOOST_OBJECTIVES"]
 
@@ -374,4 +375,6 @@ XGBOOST = Table(
     },
 )  # fmt: skip
 
-TABLES: dict[str, Table] = {table.algorithm: table for table in (LINEAR_LEARNER, XGBOOST)}
+TABLES: dict[str, Table] = {
+    table.algorithm: table for table in (LINEAR_LEARNER, XGBOOST, KMEANS, PCA)
+}

@@ -25,10 +25,21 @@ REGISTRY = re.compile(r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.c
 # Names of SageMaker's repositories -> algorithm.
 REPOSITORIES = {name: name for name in ALGORITHMS} | {"sagemaker-xgboost": "xgboost"}
 # SageMaker's other algorithms: nobody means an image of his own by these.
-OTHERS = frozenset(
-    "blazingtext factorization-machines forecasting-deepar image-classification ipinsights knn lda ntm "
-    "object-detection object2vec randomcutforest semantic-segmentation seq2seq".split()
-) - set(REPOSITORIES)
+OTHERS = {
+    "blazingtext",
+    "factorization-machines",
+    "forecasting-deepar",
+    "image-classification",
+    "ipinsights",
+    "knn",
+    "lda",
+    "ntm",
+    "object-detection",
+    "object2vec",
+    "randomcutforest",
+    "semantic-segmentation",
+    "seq2seq",
+} - set(REPOSITORIES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -143,7 +143,7 @@ class Training:
                     "Training job names must be unique within an AWS account and region, and a "
                     f"training job with this name already exists ({arn})",
                 )
-            record.enter("Pending")
+            record.enter("Starting", "Starting the training job...")
             self._jobs[key] = job
         try:
             self._site.moto.forward(call)
@@ -168,6 +168,8 @@ class Training:
                 job = self._waiting.popleft()
                 self._running.add(job)
                 self._site.spawn(f"training {job.record.name}", lambda job=job: self._work(job))  # type: ignore[misc]
+            for job in self._waiting:
+                job.record.enter("Pending")
 
     def _work(self, job: Job) -> None:
         try:

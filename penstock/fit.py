@@ -39,6 +39,7 @@ __all__ = [
     "fit",
     "learned",
     "proposed",
+    "scan_tasks",
     "wanted_states",
 ]
 
@@ -270,7 +271,7 @@ def _scan(
         batches = rows.batches(names, batch_rows=BATCH_ROWS)
         return collect_and_probe(batches, spec, wanted, label)
 
-    parts = _parts(curated.rows("train"), len(curated.columns))
+    parts = scan_tasks(curated)
     ranges = row_ranges(curated, "train", parts)
     found = map_tasks(session, ranges, run, what="fit: statistics")
     probes = [each for _, probes in found for each in probes]
@@ -289,8 +290,9 @@ def _watched(
         yield batch
 
 
-def _parts(rows: int, columns: int) -> int:
-    """Return how many tasks scan the table: of its size only, so that results do not vary."""
+def scan_tasks(curated: Curated) -> int:
+    """Return how many tasks scan the train split: of its size only, so that results do not vary."""
+    rows, columns = curated.rows("train"), len(curated.columns)
     by_size = math.ceil(rows * columns / TASK_CELLS)
     at_least = min(FEW_TASKS, math.ceil(rows / MIN_TASK_ROWS))
     return min(max(by_size, at_least), MAX_TASKS)

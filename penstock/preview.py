@@ -53,6 +53,9 @@ def show_plan(*, spec: str, root: str) -> None:
             for table in tables.values():
                 table.release()
     _show_features(console, found.plan)
+    tasks = f"{found.scan_tasks:,} {'task' if found.scan_tasks == 1 else 'tasks'}"
+    size = found.driver_bytes / 1e6
+    console.print(f"fit: one scan in {tasks}; about {size:,.1f} MB of states on the driver\n")
     if found.proposal is not None:
         show_proposal(console, found.proposal)
     _show_dataset(console, workspace.file.spec, found.counts, found.plan)
@@ -91,11 +94,21 @@ class Prediction:
         counts: Rows of each split.
         plan: That fit would make.
         proposal: The features that it would choose; None: the spec names its own.
+        scan_tasks: Tasks of the fit's one scan.
+        state_bytes: Of what the scan learns of features and label, as JSON, which is larger than in
+            memory; a task's states are no larger.
     """
 
     counts: Mapping[str, int]
     plan: FeaturePlan
     proposal: Proposal | None
+    scan_tasks: int
+    state_bytes: int
+
+    @property
+    def driver_bytes(self) -> int:
+        """About what the fit holds on the driver: the states of every task, and of all of them."""
+        return (self.scan_tasks + 1) * self.state_bytes
 
 
 def predict(spec: Spec, rows: DataFrame) -> Prediction:
@@ -152,7 +165,13 @@ def predict(spec: Spec, rows: DataFrame) -> Prediction:
         for each in json.loads(row["p"])
     ]
     fitted = fit.learned(statistics, probes, unwritten, spec)
-    return Prediction(counts=counts, plan=fitted.plan, proposal=fitted.proposal)
+    return Prediction(
+        counts=counts,
+        plan=fitted.plan,
+        proposal=fitted.proposal,
+        scan_tasks=fit.scan_tasks(unwritten),
+        state_bytes=len(statistics.to_json()),
+    )
 
 
 def _table(console: Console, title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["job", "run_stages"]
 
+# What Glue adds to the arguments of every job; a stage needs none of it.
+GLUE_ADDS = (
+    "--JOB_ID",
+    "--JOB_NAME",
+    "--JOB_RUN_ID",
+    "--SECURITY_CONFIGURATION",
+    "--TempDir",
+    "--continuation-option",
+    "--encryption-type",
+    "--job-bookmark-from",
+    "--job-bookmark-option",
+    "--job-bookmark-to",
+)
+
 
 def run_stages(
     names: Sequence[str], *, spec: str, root: str, force: bool = False, onto: str | None = None
@@ -134,9 +148,12 @@ def job(stage: str, doc: str | None, argv: Sequence[str]) -> int:
         parser.add_argument(
             "--onto", help="earlier fit that these rows add to: below the root, or a URI"
         )
-    options = parser.parse_args(argv)
+    for name in GLUE_ADDS:
+        parser.add_argument(name, dest="_", help=argparse.SUPPRESS)
+    options = vars(parser.parse_args(argv))
+    del options["_"]
     try:
-        run_stages((stage,), **vars(options))
+        run_stages((stage,), **options)
     except PenstockError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

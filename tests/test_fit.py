@@ -350,7 +350,11 @@ def test_an_error_of_the_data_is_told_after_the_scan(spark, curated):
     ],
 )
 def test_how_a_table_is_cut_depends_on_its_size_only(rows, columns, parts):
-    assert fit._parts(rows, columns) == parts
+    named = tuple((f"c{n}", "double") for n in range(columns))
+    file = CuratedFile(path="f", split="train", rows=rows, size_bytes=1)
+    made = Curated(uri="u", files=(file,), key=("c0",), columns=named, digest="d")
+
+    assert fit.scan_tasks(made) == parts
 
 
 def test_a_profile_of_a_column_without_values_has_nothing_to_show():

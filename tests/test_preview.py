@@ -29,6 +29,7 @@ def test_the_preview_says_what_the_run_then_does(tmp_path, capsys, monkeypatch):
     }
     fitted = records["fit"]["details"]
     assert f"dataset: {fitted['width']} columns, {fitted['layout']}, about " in told
+    assert "fit: one scan in 1 task; about 0.0 MB of states on the driver\n" in told
     shown = [line.split() for line in told.splitlines()]
     assert {split: [split, f"{rows:,}"] for split, rows in records["merge"]["details"]["splits"].items()} == {
         line[0]: line[:2] for line in shown if line and line[0] in ("train", "validation", "test")

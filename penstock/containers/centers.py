@@ -61,7 +61,9 @@ def sums(points: Points, numbers: NDArray[np.int64], k: int, weights: Array | No
     from scipy import sparse
 
     values = np.ones(len(numbers)) if weights is None else weights
-    chosen = sparse.csr_array((values, numbers, np.arange(len(numbers) + 1)), shape=(len(numbers), k))
+    chosen = sparse.csr_array(
+        (values, numbers, np.arange(len(numbers) + 1)), shape=(len(numbers), k)
+    )
     summed = chosen.T @ points
     return np.asarray(summed if isinstance(summed, np.ndarray) else summed.toarray(), np.float64)
 
@@ -90,7 +92,8 @@ def _distances(points: Points, others: Points) -> Array:
     """Return squared distances, (n, m)."""
     product = points @ others.T
     product = product if isinstance(product, np.ndarray) else product.toarray()
-    return np.maximum(_squares(points)[:, None] - 2 * product + _squares(others), 0.0)
+    distances = _squares(points)[:, None] - 2 * product + _squares(others)
+    return np.asarray(np.maximum(distances, 0.0))
 
 
 def _dense(points: Points) -> Array:
@@ -122,5 +125,5 @@ def lloyd(
     return Solution(
         centers=centers,
         loss=float(weights @ squared),
-        weights=np.bincount(numbers, weights=weights, minlength=k),
+        weights=np.asarray(np.bincount(numbers, weights=weights, minlength=k), np.float64),
     )

@@ -219,9 +219,7 @@ def open_job(base: Path, names: Sequence[str] = SUPERVISED) -> Job:
     )
 
 
-def _channel(
-    name: str, about: Mapping[str, str], data_dir: Path, names: Sequence[str]
-) -> Channel:
+def _channel(name: str, about: Mapping[str, str], data_dir: Path, names: Sequence[str]) -> Channel:
     mode = about.get("TrainingInputMode", "File")
     wrapper = about.get("RecordWrapperType", "None")
     content_type = about.get("ContentType", _CONTENT_TYPES[0])
@@ -260,9 +258,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def main(
-    train: Callable[[Job], None], argv: list[str], names: Sequence[str] = SUPERVISED
-) -> int:
+def main(train: Callable[[Job], None], argv: list[str], names: Sequence[str] = SUPERVISED) -> int:
     """Run ``train`` as the platform runs a container; return the exit code.
 
     Args:

@@ -24,14 +24,14 @@ __all__ = ["Model", "check_features", "load_model", "read_card", "write_card"]
 CARD = "model.json"
 FORMAT_VERSION = 1
 
-_ALGORITHMS = ("linear-learner", "xgboost")
+_ALGORITHMS = ("linear-learner", "xgboost", "kmeans", "pca")
 
 
 class Model(ABC):
     """A trained model.
 
     Attributes:
-        task: ``binary``, ``multiclass`` or ``regression``.
+        task: ``binary``, ``multiclass`` or ``regression``; ``clustering`` or ``projection``.
         best_epoch: The epoch or round that was kept, from 0; None when training had no say in it.
     """
 
@@ -59,7 +59,8 @@ class Model(ABC):
 
         Returns:
             float64: probability of class 1 (n,) for binary, probabilities (n, k) for multiclass,
-            values (n,) for regression.
+            values (n,) for regression; nearest center and distance (n, 2) for clustering, projections
+            (n, c) for projection.
 
         Raises:
             SchemaMismatchError: The rows have another width.
@@ -85,6 +86,14 @@ def load_model(model_dir: Path) -> Model:
         from penstock.containers.xgboost_model import XGBoostModel
 
         return XGBoostModel.load(Path(model_dir))
+    if card["algorithm"] == "kmeans":
+        from penstock.containers.kmeans_model import KMeansModel
+
+        return KMeansModel.load(Path(model_dir))
+    if card["algorithm"] == "pca":
+        from penstock.containers.pca_model import PCAModel
+
+        return PCAModel.load(Path(model_dir))
     from penstock.containers.linear_model import LinearModel
 
     return LinearModel.load(Path(model_dir))

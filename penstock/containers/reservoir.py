@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from penstock.containers.batches import Features
 
-__all__ = ["Reservoir"]
+__all__ = ["Reservoir", "stacked"]
 
 
 class Reservoir:
@@ -45,7 +45,7 @@ class Reservoir:
 
     def _settle(self) -> None:
         """Drop what no longer belongs to the sample."""
-        keys, rows = np.concatenate(self._keys), _stacked(self._pieces)
+        keys, rows = np.concatenate(self._keys), stacked(self._pieces)
         if len(keys) > self.capacity:
             # In the order in which they came, so that a sample of all rows is all rows in order.
             kept = np.sort(np.argpartition(keys, self.capacity)[: self.capacity])
@@ -59,7 +59,8 @@ class Reservoir:
         return self._pieces[0]
 
 
-def _stacked(pieces: list[Features]) -> Features:
+def stacked(pieces: list[Features]) -> Features:
+    """Return the rows of some pieces, all arrays or all CSR, as one."""
     if len(pieces) == 1:
         return pieces[0]
     if all(isinstance(piece, np.ndarray) for piece in pieces):

@@ -36,6 +36,12 @@ class Algorithm:
         return (sys.executable, "-m", self.module, "train")
 
 
+_PROGRESS: Definitions = (
+    ("train:throughput", r"#throughput_metric: host=\S+, train throughput=(\S+) records/second"),
+    ("train:progress", r"#progress_metric: host=\S+, completed (\S+) %"),
+)
+
+
 def _linear_definitions() -> Definitions:
     scores = (
         "binary_classification_accuracy",
@@ -57,11 +63,7 @@ def _linear_definitions() -> Definitions:
             (f"validation:{score}", f"{quality}validation {score} <score>=(\\S+)")
             for score in scores
         ),
-        (
-            "train:throughput",
-            r"#throughput_metric: host=\S+, train throughput=(\S+) records/second",
-        ),
-        ("train:progress", r"#progress_metric: host=\S+, completed (\S+) %"),
+        *_PROGRESS,
     )
 
 
@@ -91,6 +93,17 @@ def _xgboost_definitions() -> Definitions:
     )
 
 
+def _kmeans_definitions() -> Definitions:
+    quality = r"#quality_metric: host=\S+, "
+    return (
+        ("train:msd", quality + r"(?:epoch=\S+, )?train msd <loss>=(\S+)"),
+        ("train:ssd", quality + r"train ssd <loss>=(\S+)"),
+        ("test:msd", quality + r"test msd <loss>=(\S+)"),
+        ("test:ssd", quality + r"test ssd <loss>=(\S+)"),
+        *_PROGRESS,
+    )
+
+
 ALGORITHMS: Mapping[str, Algorithm] = {
     "linear-learner": Algorithm(
         name="linear-learner",
@@ -102,6 +115,18 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         name="xgboost",
         module="penstock.containers.xgboost",
         metric_definitions=_xgboost_definitions(),
+        objective=None,
+    ),
+    "kmeans": Algorithm(
+        name="kmeans",
+        module="penstock.containers.kmeans",
+        metric_definitions=_kmeans_definitions(),
+        objective=None,
+    ),
+    "pca": Algorithm(
+        name="pca",
+        module="penstock.containers.pca",
+        metric_definitions=_PROGRESS,
         objective=None,
     ),
 }

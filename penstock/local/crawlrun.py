@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal
 
-from penstock import storage
 from penstock.errors import PenstockError
 from penstock.local.crawler.changes import Change, plan_changes
 from penstock.local.crawler.classify import CustomClassifier
-from penstock.local.crawler.crawl import Crawled, Listed, Stopped, crawl
+from penstock.local.crawler.crawl import Crawled, Stopped, crawl
 from penstock.local.crawler.known import known_files
+from penstock.local.crawler.sources import listing, opened
 from penstock.local.crawlerspec import Spec
 from penstock.local.site import Site
 from penstock.local.wire import AwsError
 
-__all__ = ["LOG_GROUP", "Run", "execute", "listed", "opened"]
+__all__ = ["LOG_GROUP", "Run", "execute"]
 
 LOG_GROUP = "/aws-glue/crawlers"
 MAX_ERROR_CHARS = 2048
@@ -66,22 +66,6 @@ class Run:
                         name
                     ] = {"Count": count}
         return json.dumps(told, separators=(",", ":"))
-
-
-def listed(root: str) -> list[Listed]:
-    """Return all files below an include path, hidden and empty ones too. One call per 1,000 objects."""
-    found = storage.glob_files(root, hidden=True)
-    return [Listed(uri=each.uri, size_bytes=each.size_bytes) for each in found]
-
-
-def opened(uri: str) -> Any:
-    """Open a file for reading at any place. One call, and one for each part that is read.
-
-    Raises:
-        FileNotFoundError: It is gone.
-    """
-    system, path = storage.filesystem(uri)
-    return system.open_input_file(path)
 
 
 def execute(
@@ -152,7 +136,7 @@ def _crawl(
         root = target["Path"].rstrip("/")
         known = known_files(root, _own(tables, spec), partitions) if spec.only_new else ()
         scope = spec.scope(target, classifiers)
-        crawled = crawl(listed(root), opened, scope, stopping=stopping, known=known)
+        crawled = crawl(listing(root), opened, scope, stopping=stopping, known=known)
         log(*_told(crawled, root))
         found += [each for each in crawled.tables if _has_new(each, spec)]
     log(f"BENCHMARK : Classification complete, writing results to database {spec.database}")

@@ -16,6 +16,7 @@ MODULES: tuple[str, ...] = (
     "penstock.local.training",
     "penstock.local.hosting",
     "penstock.local.hosting.runtime",
+    "penstock.local.transform",
 )
 
 

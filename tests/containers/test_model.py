@@ -80,7 +80,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         ),
         (
             '{"format_version": 1, "algorithm": "kmeans"}',
-            "{path!r}: algorithm is 'kmeans', expected 'linear-learner', 'xgboost'",
+            "{path!r}: algorithm is 'ntm', expected 'linear-learner', 'xgboost', 'kmeans', 'pca'",
         ),
         (
             "{",

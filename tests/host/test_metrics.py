@@ -89,6 +89,6 @@ def test_an_unknown_algorithm_is_refused() -> None:
         algorithm("xgbost")
 
     assert str(caught.value) == (
-        "unknown algorithm 'xgbost', expected 'linear-learner', 'xgboost'\n"
+        "unknown algorithm 'xgbost', expected 'linear-learner', 'xgboost', 'kmeans', 'pca'\n"
         "  did you mean 'xgboost'?"
     )

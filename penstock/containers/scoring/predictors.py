@@ -100,6 +100,12 @@ class ModelPredictor:
         model = self._model
         return (f"{model.algorithm} for {model.task}: {model.width:,} features",)
 
+    def warm(self) -> None:
+        """Answer a row of zeros, so that no client waits for imports and first threads."""
+        body = ",".join(["0"] * self._model.width).encode()
+        for accept in self.gives:
+            self.answer(body, MediaType(name=CSV), accept)
+
     def answer(self, body: bytes, content: MediaType, accept: str) -> Answer:
         """Return the predictions for a body's rows.
 
@@ -159,10 +165,9 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> ModelPre
                 f"environment variable {name} is {given[name]!r}: it asks for what this server does "
                 "not have\n  leave it out"
             )
-    model = load_model(folder)
-    # The first prediction sets threads and tables up: not while a client waits.
-    FACES[model.algorithm].columns(model, np.zeros((1, model.width), np.float32))
-    return ModelPredictor(model)
+    predictor = ModelPredictor(load_model(folder))
+    predictor.warm()
+    return predictor
 
 
 def main(argv: Sequence[str]) -> int:

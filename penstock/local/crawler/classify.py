@@ -7,8 +7,10 @@ is ``UNKNOWN``, as with Glue, and so is a corrupt one, with a note of what is wr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.errors import DataError, NotEmulatedError
 from penstock.local.crawler import avroformat, csvformat, footers, jsonformat
@@ -20,6 +22,12 @@ from penstock.local.crawler.samples import MIB, Opener, Sample, take
 __all__ = ["UNKNOWN", "CustomClassifier", "classify"]
 
 UNKNOWN = "UNKNOWN"
+HEAD_BYTES = 64 * 1024
+BINARY: tuple[tuple[bytes, Callable[[Any, int], Finding | None]], ...] = (
+    (avroformat.MAGIC, avroformat.classify),
+    (footers.ORC_MAGIC, footers.classify_orc),
+    (footers.PARQUET_MAGIC, footers.classify_parquet),
+)
 NOT_DONE: tuple[tuple[bytes, str], ...] = (
     (b"<?xml", "XML"),
     (b"\xe0\x01\x00\xea", "Ion"),
@@ -68,10 +76,12 @@ def _recognised(
         with opener(uri) as again:
             return take(again, size_bytes, limit_bytes)
 
-    with opener(uri) as stream:
-        for binary in (avroformat.classify, footers.classify_orc, footers.classify_parquet):
-            found = binary(stream, size_bytes)
-            if found is not None:
+    with opener(uri) as opened:
+        stream, head = opened, bytes(opened.read(HEAD_BYTES))
+        if len(head) >= size_bytes:  # a call of S3 for each format would take longer than the rest
+            stream = io.BytesIO(head)
+        for magic, binary in BINARY:
+            if head.startswith(magic) and (found := binary(stream, size_bytes)) is not None:
                 return found
         sample = take(stream, size_bytes, MIB)
     _refuse_not_done(uri, sample.data)

@@ -28,10 +28,10 @@ MAX_RECORDS = 1000
 MAX_HEADER_CHARS = 150
 QUOTED = "\x02"  # put before the content of a quoted cell; text never has it
 
-_INTEGER = re.compile(r"[+-]?\d{1,19}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
-_DIGITS = re.compile(r"[+-]?\d+")
+_DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}|$)")
 BIGINT = range(-(1 << 63), 1 << 63)
 
@@ -152,16 +152,18 @@ def _split(content: str, whole: bool, delimiter: str, quote: str) -> _Rows:  # n
         content = re.sub(opening, quote + QUOTED, content, flags=re.MULTILINE)
     source = io.StringIO(content, newline="")
     reader = csv.reader(source, delimiter=delimiter, quotechar=quote)
-    rows, lines = [], 0
+    rows: list[list[str]] = []
+    before = lines = 0
     try:
         for row in reader:
+            before, lines = lines, reader.line_num
             rows.append(row)
-            lines = reader.line_num
             if len(rows) == MAX_RECORDS:
                 break
         else:
             if not whole and rows:
                 rows.pop()
+                lines = before
     except csv.Error:  # a cell longer than 128 KiB
         return _Rows(delimiter=delimiter, rows=[], read_bytes=0)
     read = sum(

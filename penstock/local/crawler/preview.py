@@ -6,15 +6,16 @@ Reads what a crawler reads, writes nothing and needs no catalog.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from penstock import storage
 from penstock.errors import MissingFileError
-from penstock.local.crawler.crawl import Crawled, Listed, Scope, crawl
+from penstock.local.crawler.crawl import Crawled, Scope, crawl
+from penstock.local.crawler.sources import listing, opened
 from penstock.local.crawler.surprises import Surprise, surprises
 from penstock.local.crawler.tables import Found
 
@@ -22,6 +23,7 @@ __all__ = ["preview", "show"]
 
 SHOWN_COLUMNS = 60
 SHOWN_PARTITIONS = 3
+INDENT = (0, 0, 0, 2)
 
 
 def preview(
@@ -42,17 +44,11 @@ def preview(
         ServiceError: S3 refuses.
     """
     root = storage.normal(path).rstrip("/")
-    files = storage.glob_files(root, hidden=True)
+    files = listing(root)
     if not files:
         raise MissingFileError("preview", path, "check the path: there is no file at or below it")
-    listing = [Listed(uri=file.uri, size_bytes=file.size_bytes) for file in files]
     scope = Scope(root=root, exclusions=tuple(exclusions), combine=combine, table_level=level)
-    return crawl(listing, _opened, scope)
-
-
-def _opened(uri: str) -> Any:
-    system, path = storage.filesystem(uri)
-    return system.open_input_file(path)
+    return crawl(files, opened, scope)
 
 
 def show(crawled: Crawled, console: Console) -> None:
@@ -60,7 +56,7 @@ def show(crawled: Crawled, console: Console) -> None:
     count = len(crawled.tables)
     console.print(_overview(crawled.tables))
     for found in crawled.tables:
-        console.print(_columns(found))
+        _show_columns(found, console)
     told = surprises(crawled)
     if told:
         console.print(_warnings(told))
@@ -90,22 +86,19 @@ def _overview(tables: Sequence[Found]) -> Table:
     return shown
 
 
-def _columns(found: Found) -> Table:
-    storage_of = found.table["StorageDescriptor"]
-    shown = Table(title=escape(f"{found.name}  {found.location}"), title_justify="left")
-    shown.add_column("column", overflow="fold")
-    shown.add_column("type", overflow="fold")
-    columns = storage_of["Columns"]
-    for column in columns[:SHOWN_COLUMNS]:
-        shown.add_row(escape(column["Name"]), escape(column["Type"]))
+def _show_columns(found: Found, console: Console) -> None:
+    columns = found.table["StorageDescriptor"]["Columns"]
+    told = [f"{column['Name']} {column['Type']}" for column in columns[:SHOWN_COLUMNS]]
     if len(columns) > SHOWN_COLUMNS:
-        shown.add_row(f"and {len(columns) - SHOWN_COLUMNS} more", "")
+        told.append(f"and {len(columns) - SHOWN_COLUMNS} more")
+    console.print(f"[bold]{escape(found.name)}[/bold]  {escape(found.location)}", soft_wrap=True)
+    console.print(Padding(escape(", ".join(told) or "no columns"), INDENT))
     for place, key in enumerate(found.table["PartitionKeys"]):
         values = list(dict.fromkeys(part["Values"][place] for part in found.partitions))
-        more = ", ..." if len(values) > SHOWN_PARTITIONS else ""
+        more = f" ... {values[-1]}" if len(values) > SHOWN_PARTITIONS else ""
         some = ", ".join(values[:SHOWN_PARTITIONS]) + more
-        shown.add_row(escape(key["Name"]), escape(f"{key['Type']}, partition key: {some}"))
-    return shown
+        told_key = f"partition key {key['Name']} {key['Type']}: {some}"
+        console.print(Padding(escape(told_key), INDENT))
 
 
 def _warnings(told: Sequence[Surprise]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from penstock.errors import listed
@@ -38,7 +38,7 @@ def surprises(crawled: Crawled) -> tuple[Surprise, ...]:
         found += _of_format(table)
         found += _of_columns(table)
         found += _of_partitions(table)
-    found += _of_tables(crawled.tables)
+    found += _of_tables(crawled)
     found += _of_skipped(crawled)
     return tuple(found)
 
@@ -132,20 +132,18 @@ def _of_partitions(table: Found) -> Iterator[Surprise]:
             )
 
 
-def _of_tables(tables: Sequence[Found]) -> Iterator[Surprise]:
+def _of_tables(crawled: Crawled) -> Iterator[Surprise]:
     alone: dict[tuple[str, ...], list[Found]] = {}
-    for table in tables:
+    for table in crawled.tables:
         if table.group.alone:
             alone.setdefault(table.group.path[:-1], []).append(table)
-    for found in alone.values():
+    for path, found in alone.items():
         folder = found[0].location.rpartition("/")[0] + "/"
         names = listed([table.name for table in found], 3)
         beside = any(
-            len(table.group.path) >= len(found[0].group.path) and not table.group.alone
-            or (table.group.levels and table.location == folder)
-            for table in tables
-            if f"{table.location}/".startswith(folder)
-        )  # fmt: skip
+            len(file.path) > len(path) + 1 and file.path[: len(path)] == path
+            for file in crawled.files
+        )
         if beside:
             what = f"files stand beside folders, and each is a table of its own: {names}"
             remedy = "move them into a folder, or leave them out with a pattern in Exclusions"
@@ -153,7 +151,7 @@ def _of_tables(tables: Sequence[Found]) -> Iterator[Surprise]:
             what = f"its files differ in schema, format or header, so each is a table: {names}"
             remedy = "put each kind into a folder of its own"
         yield Surprise(about=folder, what=what, remedy=remedy)
-    for name, count in Counter(table.name for table in tables).items():
+    for name, count in Counter(table.name for table in crawled.tables).items():
         if count > 1:
             yield Surprise(
                 about=name,

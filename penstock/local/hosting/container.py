@@ -234,7 +234,9 @@ class Container:
         )
 
     def _take(self, lines: Iterable[str]) -> None:
-        self._lines += lines
+        taken = list(lines)
+        self._lines += taken
+        self._last = [*self._last, *taken][-KEPT_LINES:]
         self._flush()
 
     def _note(self, text: str) -> None:
@@ -243,7 +245,6 @@ class Container:
     def _flush(self, *, now: bool = False) -> None:
         if not self._lines or not (now or time.monotonic() - self._logged > LOG_EVERY_S):
             return
-        self._last = [*self._last, *self._lines][-KEPT_LINES:]
         lines, self._lines, self._logged = self._lines, [], time.monotonic()
         self._site.log(self._place.group, self._place.stream, lines, region=self._place.region)
 

@@ -169,7 +169,8 @@ class Training:
                 self._running.add(job)
                 self._site.spawn(f"training {job.record.name}", lambda job=job: self._work(job))  # type: ignore[misc]
             for job in self._waiting:
-                job.record.enter("Pending")
+                if not job.record.stopping:
+                    job.record.enter("Pending")
 
     def _work(self, job: Job) -> None:
         try:

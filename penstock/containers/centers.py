@@ -39,14 +39,16 @@ def nearest(points: Points, centers: Array) -> tuple[NDArray[np.int64], Array]:
     """Return the nearest center of each point, int64 (n,), and the squared distances to it, (n,)."""
     numbers = np.empty(points.shape[0], dtype=np.int64)
     squared = np.empty(points.shape[0])
-    lengths = (centers**2).sum(axis=1)
+    lengths, doubled = (centers**2).sum(axis=1), 2 * centers.T
     for start in range(0, points.shape[0], CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
-        chunk = points[part].astype(np.float64)
+        chunk = points[part].astype(np.float64, copy=False)
         # |x - c|^2 = |x|^2 - 2 x.c + |c|^2; the first does not decide which is nearest. (rows, k)
-        distances = lengths - 2 * np.asarray(chunk @ centers.T)
-        numbers[part] = distances.argmin(axis=1)
-        squared[part] = distances.min(axis=1) + _squares(chunk)
+        distances = np.asarray(chunk @ doubled)
+        np.subtract(lengths, distances, out=distances)
+        found = distances.argmin(axis=1)
+        numbers[part] = found
+        squared[part] = distances[np.arange(len(found)), found] + _squares(chunk)
     return numbers, np.maximum(squared, 0.0, out=squared)
 
 

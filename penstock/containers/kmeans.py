@@ -37,9 +37,11 @@ CHANNELS = ("train", "test")
 AUTO_FACTOR, AUTO_TRIALS = 4, 10
 SAMPLE_BYTES = 64 << 20
 SAMPLE_ROWS = 1 << 16
-# Beginnings that are followed over the sample: few when a step is dear.
-FOLLOWED, FOLLOWED_DEAR = 4, 1
-DEAR = 1e8  # rows x centers x features
+# So many beginnings take some steps over the sample; the best go on, fewer when a step is dear.
+BEGINNINGS, FIRST_STEPS = 4, 5
+DEAR = 3e6  # rows x centers x features
+# Over a sample a step is cheap, and the last digits are what others reach, too.
+FINER = 0.1
 SEED = 0
 
 
@@ -244,18 +246,24 @@ class Search:
     def _best(self, sample: Features) -> Solution:
         """Return the best of several searches over the sample."""
         k, values, ones = self.values["k"], self.values, np.ones(sample.shape[0])
-        begun = [self._reduced(), plus_plus(sample, ones, k, self._random)]
-        dear = sample.shape[0] * k * sample.shape[1] > DEAR
-        while len(begun) < (FOLLOWED_DEAR if dear else FOLLOWED):
+        begun = [self._reduced()]
+        while len(begun) < BEGINNINGS:
             begun.append(plus_plus(sample, ones, k, self._random))
-        if dear:  # look a few steps ahead, and follow the better one
-            tried = [lloyd(sample, ones, each, max_iter=3, tolerance=0.0) for each in begun]
-            begun = [min(tried, key=lambda each: each.loss).centers]
-        # Over a sample a step is cheap, and the last digits are what others reach, too.
-        tolerance = values["local_lloyd_tol"] * 1e-2
+        tried = [
+            lloyd(sample, ones, each, max_iter=FIRST_STEPS, tolerance=0.0) for each in begun
+        ]
+        tried.sort(key=lambda each: each.loss)
+        dear = sample.shape[0] * k * sample.shape[1] > DEAR
+        tolerance = values["local_lloyd_tol"] * FINER
         found = [
-            lloyd(sample, ones, each, max_iter=values["local_lloyd_max_iter"], tolerance=tolerance)
-            for each in begun
+            lloyd(
+                sample,
+                ones,
+                each.centers,
+                max_iter=values["local_lloyd_max_iter"],
+                tolerance=tolerance,
+            )
+            for each in tried[: 1 if dear else BEGINNINGS]
         ]
         return min(found, key=lambda each: each.loss)
 

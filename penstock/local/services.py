@@ -9,6 +9,7 @@ from penstock.local.site import Service, Site
 __all__ = ["MODULES", "services"]
 
 MODULES: tuple[str, ...] = (
+    "penstock.local.athena",
     "penstock.local.emr",
     "penstock.local.emrserverless",
     "penstock.local.gluejobs",

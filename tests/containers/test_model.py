@@ -79,7 +79,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
             "  train the model again, or use the Penstock that wrote it",
         ),
         (
-            '{"format_version": 1, "algorithm": "kmeans"}',
+            '{"format_version": 1, "algorithm": "ntm"}',
             "{path!r}: algorithm is 'ntm', expected 'linear-learner', 'xgboost', 'kmeans', 'pca'",
         ),
         (

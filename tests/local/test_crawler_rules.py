@@ -364,7 +364,7 @@ def test_avro() -> None:
 
 
 def snappy_framed(body: bytes) -> bytes:
-    packed = pa.compress(body, codec="snappy", asbytes=True)
+    packed: bytes = pa.compress(body, codec="snappy", asbytes=True)
     chunk = b"\0\0\0\0" + packed
     return b"\xff\x06\x00\x00sNaPpY" + b"\0" + struct.pack("<I", len(chunk))[:3] + chunk
 

@@ -63,6 +63,15 @@ def _xgboost(model: Any, features: Features) -> Columns:
     return {"score": model.output(features)}
 
 
+def _kmeans(model: Model, features: Features) -> Columns:
+    scores = model.score(features)
+    return {"closest_cluster": scores[:, 0], "distance_to_cluster": scores[:, 1]}
+
+
+def _pca(model: Model, features: Features) -> Columns:
+    return {"projection": model.score(features)}
+
+
 FACES: Mapping[str, Face] = {
     "linear-learner": Face(
         reads=(CSV, JSON, JSON_LINES, RECORDIO),
@@ -74,6 +83,17 @@ FACES: Mapping[str, Face] = {
         gives=(CSV, JSON, JSON_LINES, RECORDIO),
         columns=_xgboost,
         missing=True,
+    ),
+    "kmeans": Face(
+        reads=(CSV, JSON, JSON_LINES, RECORDIO),
+        gives=(JSON, JSON_LINES, CSV, RECORDIO),
+        columns=_kmeans,
+    ),
+    "pca": Face(
+        reads=(CSV, JSON, JSON_LINES, RECORDIO),
+        gives=(JSON, JSON_LINES, CSV, RECORDIO),
+        columns=_pca,
+        top="projections",
     ),
 }
 

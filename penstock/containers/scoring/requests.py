@@ -78,6 +78,8 @@ def _csv(body: bytes, content: MediaType, width: int) -> Features:
             f"Content-Type: label_size is {labels!r}, expected a whole number\n"
             "  it is how many cells stand before the features of each row, and are not looked at"
         )
+    if not body.isascii():
+        _text(body)
     names = [str(at) for at in range(-int(labels), width)]
     bad: list[Any] = []
 

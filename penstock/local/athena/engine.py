@@ -54,9 +54,9 @@ class Engine:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
-                "TimeZone": "UTC",
             },
         )
+        self._connection.execute("SET TimeZone = 'UTC'")
         for macro in MACROS:
             self._connection.execute(f"CREATE MACRO {macro}")
         self._connection.execute("SET enable_external_access = false")

@@ -72,6 +72,10 @@ def parsed(sql: str) -> exp.Expression:
         detail = error.errors[0] if error.errors else {}
         line, column = detail.get("line") or 1, detail.get("col") or 1
         token = detail.get("highlight") or "<EOF>"
+        if "SENTINEL" in str(detail.get("description")):
+            text = sql.rstrip()
+            end = len(text) - text.rfind("\n")
+            raise mismatched(text.count("\n") + 1, end, "<EOF>") from None
         start = max(1, column - len(token) + (token != "<EOF>"))
         raise mismatched(line, start, token) from None
     except TokenError as error:

@@ -81,9 +81,7 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         names = list(self._schema.names) if columns is None else list(columns)
         schema = pa.schema([self._schema.field(name) for name in names])
         batches = self._guarded(self._batches(names, filter))
-        return ds.Scanner.from_batches(
-            pa.RecordBatchReader.from_batches(schema, batches), schema=schema
-        )
+        return ds.Scanner.from_batches(pa.RecordBatchReader.from_batches(schema, batches))
 
     def _guarded(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Keep an error of ours, which reaches DuckDB as text only."""
@@ -185,7 +183,7 @@ class Scan(ds.Dataset):  # type: ignore[misc]
     ) -> Iterator[pa.RecordBatch]:
         schema = self._part_schema(needed)
         reader = pa.RecordBatchReader.from_batches(schema, found)
-        scanner = ds.Scanner.from_batches(reader, schema=schema, columns=names, filter=where)
+        scanner = ds.Scanner.from_batches(reader, columns=names, filter=where)
         yield from scanner.to_batches()
 
 

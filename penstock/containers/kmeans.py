@@ -249,9 +249,7 @@ class Search:
         begun = [self._reduced()]
         while len(begun) < BEGINNINGS:
             begun.append(plus_plus(sample, ones, k, self._random))
-        tried = [
-            lloyd(sample, ones, each, max_iter=FIRST_STEPS, tolerance=0.0) for each in begun
-        ]
+        tried = [lloyd(sample, ones, each, max_iter=FIRST_STEPS, tolerance=0.0) for each in begun]
         tried.sort(key=lambda each: each.loss)
         dear = sample.shape[0] * k * sample.shape[1] > DEAR
         tolerance = values["local_lloyd_tol"] * FINER

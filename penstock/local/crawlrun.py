@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import traceback
 import uuid
@@ -10,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event
 from typing import Any, Literal
 
 from penstock.errors import PenstockError
@@ -48,7 +48,7 @@ class Run:
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = field(default_factory=time.time)
-    stopping: Event = field(default_factory=Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
     ended: float | None = None
     state: State = "RUNNING"
     error: str = ""
@@ -75,6 +75,7 @@ def execute(
     classifiers: Callable[[], Sequence[CustomClassifier]],
     *,
     region: str,
+    writing: threading.Lock,
 ) -> None:
     """Crawl; how it ended is in ``run``. Ends soon after ``run.stopping`` or the plane's stop.
 
@@ -84,6 +85,7 @@ def execute(
         run: To be filled.
         classifiers: Returns the crawler's custom ones.
         region: Of the crawler.
+        writing: Held while the catalog is written, so that of two crawlers one sees what the other did.
     """
 
     def log(*lines: str) -> None:
@@ -92,7 +94,7 @@ def execute(
 
     log(f"BENCHMARK : Running Start Crawl for Crawler {spec.name}")
     try:
-        _crawl(site, spec, run, classifiers(), region=region, log=log)
+        _crawl(site, spec, run, classifiers(), region=region, log=log, writing=writing)
         ended: State = "COMPLETED"
     except Stopped:
         ended = "STOPPED"
@@ -117,6 +119,7 @@ def _crawl(
     *,
     region: str,
     log: Callable[..., None],
+    writing: threading.Lock,
 ) -> None:
     def stopping() -> bool:
         return run.stopping.is_set() or site.stopping.is_set()
@@ -141,13 +144,15 @@ def _crawl(
         found += [each for each in crawled.tables if _has_new(each, spec)]
     log(f"BENCHMARK : Classification complete, writing results to database {spec.database}")
     policy = spec.policy(run_id=run.id, now_ms=int(time.time() * 1000))
-    for change in plan_changes(found, tables, partitions, policy):
-        if stopping():
-            raise Stopped
-        if change.operation:
-            ask(change.operation, DatabaseName=spec.database, **change.body)
-            _count(run, change)
-        log(f"INFO : {change.line} in database {spec.database}")
+    with writing:
+        tables = ask("GetTables", DatabaseName=spec.database)["TableList"]
+        for change in plan_changes(found, tables, partitions, policy):
+            if stopping():
+                raise Stopped
+            if change.operation:
+                ask(change.operation, DatabaseName=spec.database, **change.body)
+                _count(run, change)
+            log(f"INFO : {change.line} in database {spec.database}")
     log("BENCHMARK : Finished writing to Catalog")
 
 

@@ -87,6 +87,7 @@ class Glue:
         self.classifiers = Classifiers()
         self._schedules = Scheduler(site, "glue-crawler-schedules")
         self._lock = threading.RLock()
+        self._writing = threading.Lock()
         self._crawlers: dict[tuple[str, str], _Crawler] = {}
 
     def operations(self) -> Mapping[str, Handler]:
@@ -138,6 +139,7 @@ class Glue:
                 run,
                 lambda: self.classifiers.named(spec.classifiers, region),
                 region=region,
+                writing=self._writing,
             ),
         )
         return run
@@ -162,8 +164,23 @@ class Glue:
 
     def _found(self, name: str, region: str) -> _Crawler:
         if (region, name) not in self._crawlers:
-            raise AwsError("EntityNotFoundException", f"Crawler {name} not found.")
+            found = self.site.moto.ask("glue", "GetCrawler", region=region, Name=name)
+            self._adopt(found["Crawler"], region)
         return self._crawlers[region, name]
+
+    def _adopt(self, told: Mapping[str, Any], region: str) -> None:
+        """Take in a crawler that only moto knows: one of an earlier life of the plane."""
+        definition = {key: told[key] for key in DEFINITION if told.get(key)}
+        spec, now = Spec.read(definition), time.time()
+        crawler = _Crawler(
+            definition=definition,
+            spec=spec,
+            created=float(told.get("CreationTime", now)),
+            updated=float(told.get("LastUpdated", now)),
+            scheduled=spec.schedule is not None,
+        )
+        self._crawlers[region, spec.name] = crawler
+        self._schedule(crawler, region)
 
     def _idle(self, name: str, region: str) -> _Crawler:
         crawler = self._found(name, region)
@@ -197,6 +214,12 @@ class Glue:
     def _changed(
         self, crawler: _Crawler, definition: dict[str, Any], spec: Spec, region: str
     ) -> None:
+        # moto has no UpdateCrawler; tags stay, they are kept by ARN.
+        ask, flat = self.site.moto.ask, dict(definition)
+        if spec.schedule is not None:
+            flat["Schedule"] = spec.schedule.expression
+        ask("glue", "DeleteCrawler", region=region, Name=spec.name)
+        ask("glue", "CreateCrawler", region=region, **flat)
         crawler.definition, crawler.spec = definition, spec
         crawler.updated, crawler.version = time.time(), crawler.version + 1
         self._schedule(crawler, region)
@@ -223,7 +246,11 @@ class Glue:
             return {"Crawler": _described(self._found(call.body["Name"], call.region))}
 
     def _in(self, region: str) -> list[_Crawler]:
-        return [crawler for (where, _), crawler in self._crawlers.items() if where == region]
+        told = self.site.moto.ask("glue", "GetCrawlers", region=region)["Crawlers"]
+        for each in told:
+            if (region, each["Name"]) not in self._crawlers:
+                self._adopt(each, region)
+        return [self._crawlers[region, each["Name"]] for each in told]
 
     def _list(self, call: Call) -> Mapping[str, Any]:
         with self._lock:

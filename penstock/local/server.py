@@ -79,6 +79,7 @@ def _assembled(app: Any, folder: Path, port: int) -> tuple[Any, Any, Any]:
     os.environ |= site.environment()
     made = services(site)
     server.app = Front(app, made, site.regions)
+    site.front = Moto(server.app)
     return server, site, made
 
 

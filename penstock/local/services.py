@@ -14,6 +14,7 @@ MODULES: tuple[str, ...] = (
     "penstock.local.emrserverless",
     "penstock.local.gluejobs",
     "penstock.local.glue",
+    "penstock.local.triggers",
     "penstock.local.training",
     "penstock.local.hosting",
     "penstock.local.hosting.runtime",

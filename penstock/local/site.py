@@ -113,6 +113,7 @@ class Site:
         moto: moto.
         stopping: Set when the plane stops; all loops of services watch it.
         regions: Of the calls so far.
+        front: The plane itself, asked in this process as a client would: services first, then moto.
     """
 
     def __init__(self, folder: Path, endpoint: str, moto: Moto) -> None:
@@ -120,6 +121,7 @@ class Site:
         self.folder, self.endpoint, self.moto = folder, endpoint, moto
         self.stopping = threading.Event()
         self.regions: set[str] = set()
+        self.front = moto  # until the services are made
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 

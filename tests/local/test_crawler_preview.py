@@ -152,7 +152,9 @@ def test_what_it_prints_fits_a_terminal(tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in lines if line not in locations)
     text = "\n".join(lines)
     events = next(line for line in lines if line.startswith("│ events"))
-    assert events.split() == "│ events │ csv │ day │ 5 │ 30 │ 5 │ 5 │".split()
+    assert events.split() == [
+        *("│", "events", "│", "csv", "│", "day", "│", "5", "│", "30", "│", "5", "│", "5", "│")
+    ]
     assert "column_0 bigint, column_1 bigint" in text
     assert "partition key day string: 2024-01-01, 2024-01-02, 2024-01-03 ... 2024-01-05" in text
     assert "What may surprise" in text

@@ -58,7 +58,7 @@ def _objects(columns: Columns) -> Iterator[dict[str, Any]]:
 
 
 def _csv(columns: Columns) -> bytes:
-    whole = [column.reshape(len(column), -1) for column in columns.values()]
+    whole = [_matrix(column) for column in columns.values()]
     # (row, cell), each as its own type: labels are whole numbers
     cells = (column[:, at].tolist() for column in whole for at in range(column.shape[1]))
     texts = map(",".join, zip(*(map(repr, cell) for cell in cells), strict=True))
@@ -66,9 +66,13 @@ def _csv(columns: Columns) -> bytes:
     return lines.encode() + b"\n" if lines else b""
 
 
+def _matrix(column: NDArray[Any]) -> NDArray[Any]:
+    return column[:, None] if column.ndim == 1 else column
+
+
 def _records(columns: Columns) -> bytes:
     """Return one frame a row: the same bytes but for the values, so a template is tiled."""
-    values = [column.reshape(len(column), -1).astype("<f4") for column in columns.values()]
+    values = [_matrix(column).astype("<f4") for column in columns.values()]
     entries = tuple(
         Entry(
             label=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlglot.dialects.hive import Hive
 from sqlglot.dialects.trino import Trino
@@ -13,6 +13,24 @@ from penstock.local.athena.errors import QueryError
 from penstock.local.athena.query import mismatched
 
 __all__ = ["Cursor"]
+
+
+class _Hive(Hive):
+    """Hive's words; those that sqlglot keeps as one piece, like SHOW, are words too."""
+
+    class Tokenizer(Hive.Tokenizer):
+        """Knows no commands."""
+
+        COMMANDS: ClassVar[set[TokenType]] = set()
+
+
+class _Trino(Trino):
+    """Trino's words, likewise."""
+
+    class Tokenizer(Trino.Tokenizer):
+        """Knows no commands."""
+
+        COMMANDS: ClassVar[set[TokenType]] = set()
 
 
 class Cursor:
@@ -26,7 +44,7 @@ class Cursor:
         """
         self.sql, self.at = sql, 0
         try:
-            tokens = (Hive if hive else Trino)().tokenize(sql)
+            tokens = (_Hive if hive else _Trino)().tokenize(sql)
         except TokenError as error:
             raise QueryError(f"SYNTAX_ERROR: {error}", kind=1006) from None
         while tokens and tokens[-1].token_type == TokenType.SEMICOLON:

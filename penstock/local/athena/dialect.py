@@ -164,12 +164,11 @@ class Engine(DuckDB):
                 return f"left(t_text({value}), {length})" if length else f"t_text({value})"
             if name in WHOLE:
                 kind = "INTEGER" if name == "INT" else name
-                strict = "t_try_whole" if word == "TRY_CAST" else "t_whole"
                 return (
                     f"CASE WHEN typeof({value}) IN ('DOUBLE', 'FLOAT')"
                     f" THEN {word}(round(TRY_CAST({value} AS DOUBLE)) AS {kind})"
                     f" WHEN typeof({value}) = 'VARCHAR'"
-                    f" THEN {word}({strict}(CAST({value} AS VARCHAR)) AS {kind})"
+                    f" THEN {word}(t_whole(CAST({value} AS VARCHAR)) AS {kind})"
                     f" ELSE {word}({value} AS {kind}) END"
                 )
             if name == "JSON":

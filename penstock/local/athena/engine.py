@@ -171,7 +171,7 @@ def worded(error: Exception, original: str) -> QueryError:
     own = CODES.search(text)
     if own:
         return QueryError(own[1].strip().strip("'"), kind=1100)
-    missing = re.search(r'(?:Referenced column|Column) "?([^"\s]+)"? not found', text) or re.search(
+    missing = re.search(r'(?:Referenced column|Column) "?([^"\s]+)"? (?:was )?not found', text) or re.search(
         r'does not have a column named "([^"]+)"', text
     )
     if missing:
@@ -198,6 +198,13 @@ def _of_kind(error: Exception, text: str, original: str) -> QueryError:
     if "Division by zero" in text:
         return QueryError("DIVISION_BY_ZERO: Division by zero", kind=1100)
     if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
+        cast = re.search(r"Could not convert string '!?(.*)' to (\w+)", text, re.DOTALL)
+        if cast:
+            kind = {"INT32": "INTEGER", "INT64": "BIGINT", "INT16": "SMALLINT", "INT8": "TINYINT"}
+            return QueryError(
+                f"INVALID_CAST_ARGUMENT: Cannot cast '{cast[1]}' to {kind.get(cast[2], cast[2])}",
+                kind=1100,
+            )
         code = "NUMERIC_VALUE_OUT_OF_RANGE" if "out of range" in text else "INVALID_CAST_ARGUMENT"
         return QueryError(f"{code}: {plain}", kind=1100)
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException):

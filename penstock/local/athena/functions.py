@@ -258,7 +258,7 @@ MACROS: tuple[str, ...] = (
         ELSE CAST(x AS VARCHAR) END""",
     f"""t_div(a, b) AS CASE WHEN typeof(a + b) IN {_INTS} THEN cast_to_type(a // b, a + b)
         WHEN starts_with(typeof(a + b), 'DECIMAL') AND CAST(b AS DOUBLE) = 0
-            THEN error('DIVISION_BY_ZERO: Division by zero')
+            THEN cast_to_type(CAST(1 AS BIGINT) // CAST(b AS BIGINT), a + b)
         ELSE cast_to_type(a / b, a + b) END""",
     "t_substr(s, i) AS CASE WHEN i = 0 OR i < -length(s) THEN '' ELSE substr(s, i) END,"
     " (s, i, n) AS CASE WHEN i = 0 OR i < -length(s) OR n <= 0 THEN '' ELSE substr(s, i, n) END",
@@ -311,7 +311,6 @@ MACROS: tuple[str, ...] = (
     "t_interval(x) AS CASE WHEN epoch(x) < 0 THEN '-' ELSE '' END"
     " || CAST(abs(epoch(x)) // 86400 AS BIGINT) || ' '"
     " || strftime(make_timestamp(CAST((abs(epoch(x)) % 86400) * 1000000 AS BIGINT)), '%H:%M:%S.%g')",
-    "t_whole(x) AS CASE WHEN regexp_full_match(x, '[+-]?[0-9]+') THEN x"
-    " ELSE error('INVALID_CAST_ARGUMENT: Cannot cast ''' || x || ''' to INTEGER') END",
-    "t_try_whole(x) AS CASE WHEN regexp_full_match(x, '[+-]?[0-9]+') THEN x END",
+    # A sign that no number has makes the cast around fail; error() could not stand inside TRY.
+    "t_whole(x) AS CASE WHEN x IS NULL OR regexp_full_match(x, '[+-]?[0-9]+') THEN x ELSE '!' || x END",
 )

@@ -265,7 +265,7 @@ def _lateral(node: exp.Unnest) -> None:
         ]
     if counted:
         longest = ", ".join(f"coalesce(cardinality({text}), 0)" for text in texts)
-        parts.append(f"unnest(range(1, greatest({longest}, 0) + 1)) AS {quoted(names[-1])}")
+        parts.append(f"unnest(range(1, CAST(greatest({longest}, 0) + 1 AS BIGINT))) AS {quoted(names[-1])}")
     outer = quoted(alias.name) if alias and alias.name else "penstock_unnest"
     text = f"LATERAL (SELECT {', '.join(parts)}) AS {outer}"
     node.replace(exp.Var(this=text))

@@ -95,7 +95,7 @@ def _scalar(text: str, kind: ColumnType) -> str:
     if kind.kind == "binary":
         return f"TRY(from_base64({text}))"
     if kind.kind in ("tinyint", "smallint", "int", "bigint"):
-        return f"TRY_CAST(t_try_whole(trim({text})) AS {kind.duckdb()})"
+        return f"TRY_CAST(t_whole(trim({text})) AS {kind.duckdb()})"
     if kind.kind == "boolean":
         return f"CASE lower({text}) WHEN 'true' THEN true WHEN 'false' THEN false END"
     return f"TRY_CAST({text} AS {kind.duckdb()})"
@@ -231,9 +231,11 @@ def athena_text(value: str, kind: ColumnType, deep: int = 0) -> str:
         )
         return f"'{{' || array_to_string({items}, ', ') || '}}'"
     if kind.kind == "struct":
+        if kind.names == tuple(f"field{at}" for at in range(len(kind.names))):
+            value = f"CAST({value} AS {kind.duckdb()})"  # a row without names has no members
         fields = [
-            f"{literal(n + '=')} || coalesce({athena_text(_member(value, n, at), part, deep + 1)}, 'null')"
-            for at, (n, part) in enumerate(zip(kind.names, kind.parts, strict=True))
+            f"{literal(n + '=')} || coalesce({athena_text(_member(value, n), part, deep + 1)}, 'null')"
+            for n, part in zip(kind.names, kind.parts, strict=True)
         ]
         inside = " || ', ' || ".join(fields)
         return f"CASE WHEN ({value}) IS NOT NULL THEN '{{' || {inside} || '}}' END"
@@ -241,12 +243,13 @@ def athena_text(value: str, kind: ColumnType, deep: int = 0) -> str:
         return f"t_bytes({value})"
     if kind.kind == "interval":
         return f"t_interval({value})"
+    if kind.kind == "unknown":
+        return f"CAST({value} AS VARCHAR)"
     return value if kind.kind == "string" else f"t_text({value})"
 
 
-def _member(value: str, name: str, at: int) -> str:
-    """Return SQL of a field of a struct; rows without names have places."""
-    del at
+def _member(value: str, name: str) -> str:
+    """Return SQL of a field of a struct."""
     return f"struct_extract({value}, {literal(name)})"
 
 
@@ -296,7 +299,7 @@ def _lazy_text(value: str, kind: ColumnType) -> str:
         return f"array_to_string({items}, {item})"
     if kind.kind == "struct":
         fields = [
-            f"coalesce({_lazy_text(_member(value, n, 0), part)}, '\\N')"
+            f"coalesce({_lazy_text(_member(value, n), part)}, '\\N')"
             for n, part in zip(kind.names, kind.parts, strict=True)
         ]
         return f"CASE WHEN ({value}) IS NOT NULL THEN {f' || {item} || '.join(fields)} END"

@@ -286,14 +286,15 @@ def from_duckdb(found: Any) -> ColumnType:
             kind="map", parts=tuple(from_duckdb(child) for _, child in found.children)
         )
     if kind in ("struct", "tuple"):
-        children = found.children if kind == "struct" else enumerate(found.children)
-        pairs = [each if isinstance(each, tuple) else ("", each) for each in children]
-        names = tuple(
-            name if isinstance(name, str) and name else f"field{at}"
-            for at, (name, _) in enumerate(pairs)
+        bare = kind == "tuple"  # a row without names
+        pairs = list(enumerate(found.children)) if bare else list(found.children)
+        if bare and pairs and isinstance(pairs[0][1], tuple):
+            pairs = [(at, child[1]) for at, child in pairs]
+        return ColumnType(
+            kind="struct",
+            names=tuple(f"field{name}" if bare else name for name, _ in pairs),
+            parts=tuple(from_duckdb(child) for _, child in pairs),
         )
-        parts = tuple(from_duckdb(child) for _, child in pairs)
-        return ColumnType(kind="struct", names=names, parts=parts)
     text = str(found).lower()
     hive = FROM_DUCKDB.get(text) or WIDENED.get(text) or WIDENED.get(kind)
     if hive is None:

@@ -163,7 +163,7 @@ class Container:
     def _keep_running(self, server: Server) -> None:
         false_starts = 0
         while not self._stop.is_set():
-            port = free_port()
+            port, self._last = free_port(), []
             process = self._process(server, port)
             try:
                 healthy = self._follow(process, port)

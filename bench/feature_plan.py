@@ -46,6 +46,7 @@ COPIES, SCANNED_COPIES = 10, 3
 OURS, PEER, FLOOR = "fit + convert", 'Spark ML + format("sagemaker")', "read + write alone"
 LEAST_RATIO = 8
 TOLERANCE = 1e-6
+COMPARED_ROWS = 250_000
 # What is measured twice differs by some per cent; a scan more would double it.
 FLAT = 1.25
 HEAT_BYTES = int(2e9)
@@ -270,6 +271,7 @@ def _decoded(folder: Path, width: int, rows: int) -> Any:
     found = [batch for path in _shards(folder) for batch in recordio.read(str(path))]
     labels = np.concatenate([np.asarray(batch.labels) for batch in found])
     matrix = sparse.vstack([batch.features for batch in found], format="csr")
+    del found
     check(matrix.shape == (rows, width), f"{matrix.shape} read, expected {(rows, width)}")
     order = np.argsort(labels, kind="stable")
     check(np.array_equal(labels[order], np.arange(rows)), "some rows are lost or doubled")
@@ -286,17 +288,21 @@ def _difference(
     check(sorted(my_names) == sorted(their_names), "the two have other columns")
     position = {name: at for at, name in enumerate(their_names)}
     columns = [position[name] for name in my_names]
-    ours = _decoded(mine, len(my_names), rows).astype(np.float64)
     # Spark divides by the deviation of a sample of n rows, the plan by that of the n rows.
     scale = np.ones(len(my_names))
     scale[[my_names.index(name) for name in NUMBERS]] = np.sqrt(fitted / (fitted - 1))
-    peers = _decoded(theirs, len(my_names), rows)[:, columns] @ sparse.diags_array(scale)
+    ours, peers = (_decoded(folder, len(my_names), rows) for folder in (mine, theirs))
     check(ours.nnz > rows * len(CATEGORIES), "there is next to nothing in the rows")
-    apart = abs(ours - peers)
-    found = float(apart.max())
-    right = float((apart - TOLERANCE * abs(ours)).max()) <= TOLERANCE
-    check(right, f"a value differs by {found:g}, expected {TOLERANCE:g} of it at most")
-    return found
+    largest = 0.0
+    for start in range(0, rows, COMPARED_ROWS):
+        block = slice(start, start + COMPARED_ROWS)
+        wanted = peers[block].astype(np.float64)[:, columns] @ sparse.diags_array(scale)
+        found = ours[block].astype(np.float64)
+        apart = abs(found - wanted)
+        largest = max(largest, float(apart.max()))
+        right = float((apart - TOLERANCE * abs(wanted)).max()) <= TOLERANCE
+        check(right, f"a value differs by {largest:g}, expected {TOLERANCE:g} of it at most")
+    return largest
 
 
 def _pace_table(pace: Pace, floor_s: float, out: str) -> Table:

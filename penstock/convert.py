@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock import balance, storage
 from penstock import dataset as datasets
+from penstock.columns import CategoricalColumn
 from penstock.curated import SPLITS, Curated, RowRange, row_ranges
 from penstock.dataset import Dataset, Shard
 from penstock.encode import Where
@@ -201,6 +203,19 @@ def _plan(text: str) -> FeaturePlan:
     return FeaturePlan.from_json(text)
 
 
+def _coded(plan: FeaturePlan, keys: Sequence[str]) -> list[str]:
+    """Return the columns of texts that are read as names, and as nothing else."""
+    uses = Counter(name for column in plan.columns for name in column.inputs)
+    uses.update((plan.label.column, *keys))
+    return [
+        column.name
+        for column in plan.columns
+        if isinstance(column, CategoricalColumn)
+        and column.type in ("string", "large_string")
+        and uses[column.name] == 1
+    ]
+
+
 def _encoded(
     part: Part, plan: FeaturePlan, batch_rows: int, key: Sequence[str]
 ) -> Iterator[tuple[Any, Any]]:
@@ -209,7 +224,7 @@ def _encoded(
     keys = (*(plan.fold_columns if train else ()), *(key if times else ()))
     columns = list(dict.fromkeys((*plan.input_columns, plan.label.column, *keys)))
     row = part.rows.start
-    for batch in part.rows.batches(columns, batch_rows=batch_rows):
+    for batch in part.rows.batches(columns, batch_rows=batch_rows, coded=_coded(plan, keys)):
         where = Where(table=f"curated/split={part.split}", first_row=row)
         features = plan.encode(batch, training=train, where=where)
         labels = plan.labels(batch, where=where)

@@ -266,9 +266,10 @@ def _scan(
     from penstock.spark import map_tasks
 
     names = list(dict.fromkeys(name for each in wanted for name in each.reads))
+    coded = _coded(wanted)
 
     def run(rows: RowRange, _attempt: int) -> tuple[Statistics, list[leaks.Probe]]:
-        batches = rows.batches(names, batch_rows=BATCH_ROWS)
+        batches = rows.batches(names, batch_rows=BATCH_ROWS, coded=coded)
         return collect_and_probe(batches, spec, wanted, label)
 
     parts = scan_tasks(curated)
@@ -276,6 +277,16 @@ def _scan(
     found = map_tasks(session, ranges, run, what="fit: statistics")
     probes = [each for _, probes in found for each in probes]
     return merge([statistics for statistics, _ in found]).trimmed(), probes
+
+
+def _coded(wanted: Sequence[Wanted]) -> list[str]:
+    """Return the columns of texts of which nothing but categories is collected."""
+    others = {name for each in wanted if each.kind != "categorical" for name in each.reads}
+    return [
+        each.name
+        for each in wanted
+        if each.type in ("string", "large_string") and not each.inputs and each.name not in others
+    ]
 
 
 def _watched(

@@ -11,6 +11,8 @@ import pytest
 from penstock.curated import Curated, CuratedFile, open_curated, row_ranges
 from penstock.errors import InputError
 
+CODES = "dictionary<values=string, indices=int32, ordered=0>"
+
 
 @pytest.fixture
 def curated(tmp_path: Path) -> Curated:
@@ -54,6 +56,36 @@ def test_ranges_hold_every_row_once_and_in_order(curated, parts, batch_rows):
     assert [row for rows in found for row in rows] == list(range(23))
     assert len(found) == parts
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("groups", "few"), [(1, CODES), (3, "string")])
+def test_texts_that_repeat_come_as_codes_where_that_is_asked_for(tmp_path, groups, few):
+    count = 60_000
+    table = pa.table(
+        {
+            "few": [f"n{each % 7}" if each % 11 else None for each in range(count)],
+            "many": [f"name {each}" for each in range(count)],
+            "also_few": ["a", "b"] * (count // 2),
+        }
+    )
+    (tmp_path / "split=train").mkdir()
+    path = tmp_path / "split=train" / "part-0.parquet"
+    pq.write_table(table, path, row_group_size=count // groups, dictionary_pagesize_limit=1 << 16)
+    file = CuratedFile(
+        path="split=train/part-0.parquet", split="train", rows=count, size_bytes=path.stat().st_size
+    )
+    of = Curated(uri=str(tmp_path), files=(file,), key=("many",), columns=())
+    (whole,) = row_ranges(of, "train", 1)
+
+    plain = list(whole.batches(table.column_names, batch_rows=9000))
+    coded = list(
+        whole.batches(table.column_names, batch_rows=9000, coded=["few", "many", "elsewhere"])
+    )
+
+    kinds = {tuple(str(field.type) for field in batch.schema) for batch in coded}
+    assert kinds == {(few, "string", "string")}
+    assert [batch.num_rows for batch in coded] == [batch.num_rows for batch in plain]
+    assert [batch.to_pylist() for batch in coded] == [batch.to_pylist() for batch in plain]
 
 
 def test_more_parts_than_rows_leave_some_empty(curated):

@@ -47,3 +47,14 @@ def test_a_deliberate_error_is_raised_as_it_was(spark):
         map_tasks(spark, [7], run, what="test")
 
     assert str(caught.value) == "item 7, attempt 0"
+
+
+def test_a_worker_keeps_its_modules_from_the_garbage_collector(spark):
+    def frozen(_item, _attempt):
+        import gc
+
+        return gc.get_freeze_count(), len(gc.get_objects())
+
+    frozen_objects, others = map_tasks(spark, [0], frozen, what="test")[0]
+
+    assert frozen_objects > others

@@ -104,8 +104,10 @@ def _learn(job: contract.Job, search: Search) -> None:
             for batch in batches(job, "train", values["feature_dim"], values["mini_batch_size"]):
                 search.add(batch.features)
                 rows += batch.rows
-        finally:
-            search.end_pass(whole=not job.stopping)
+        except contract.StopRequested:
+            search.end_pass(whole=False)
+            raise
+        search.end_pass(whole=True)
         pace = rows / max(time.monotonic() - started, 1e-9)
         contract.log(
             f"#throughput_metric: host={job.host}, train throughput={pace:.1f} records/second"

@@ -19,11 +19,12 @@ from penstock.local.crawler.classify import CustomClassifier
 from penstock.local.crawler.crawl import Crawled, Stopped, crawl
 from penstock.local.crawler.known import known_files
 from penstock.local.crawler.sources import listing, opened
+from penstock.local.crawler.tables import Found
 from penstock.local.crawlerspec import Spec
 from penstock.local.site import Site
 from penstock.local.wire import AwsError
 
-__all__ = ["LOG_GROUP", "Run", "execute"]
+__all__ = ["LOG_GROUP", "Run", "Work", "execute"]
 
 LOG_GROUP = "/aws-glue/crawlers"
 MAX_ERROR_CHARS = 2048
@@ -68,18 +69,11 @@ class Run:
         return json.dumps(told, separators=(",", ":"))
 
 
-def execute(
-    site: Site,
-    spec: Spec,
-    run: Run,
-    classifiers: Callable[[], Sequence[CustomClassifier]],
-    *,
-    region: str,
-    writing: threading.Lock,
-) -> None:
-    """Crawl; how it ended is in ``run``. Ends soon after ``run.stopping`` or the plane's stop.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """A crawl to be done.
 
-    Args:
+    Attributes:
         site: The plane.
         spec: Of the crawler.
         run: To be filled.
@@ -88,13 +82,42 @@ def execute(
         writing: Held while the catalog is written, so that of two crawlers one sees what the other did.
     """
 
-    def log(*lines: str) -> None:
-        told = [f"[{run.id}] {line}" for text in lines for line in text.splitlines()]
-        site.log(LOG_GROUP, spec.name, told, region=region)
+    site: Site
+    spec: Spec
+    run: Run
+    classifiers: Callable[[], Sequence[CustomClassifier]]
+    region: str
+    writing: threading.Lock
 
-    log(f"BENCHMARK : Running Start Crawl for Crawler {spec.name}")
+    def log(self, *lines: str) -> None:
+        """Add lines to the crawler's log stream."""
+        told = [f"[{self.run.id}] {line}" for text in lines for line in text.splitlines()]
+        self.site.log(LOG_GROUP, self.spec.name, told, region=self.region)
+
+    def ask(self, operation: str, **body: Any) -> dict[str, Any]:
+        """Ask the catalog, which moto keeps."""
+        return self.site.moto.ask("glue", operation, region=self.region, **body)
+
+    def stopping(self) -> bool:
+        """Return whether the crawl is to end."""
+        return self.run.stopping.is_set() or self.site.stopping.is_set()
+
+    def tables(self) -> list[Mapping[str, Any]]:
+        """Return the tables of the database."""
+        return list(self.ask("GetTables", DatabaseName=self.spec.database)["TableList"])
+
+    def partitions(self, table: str) -> Sequence[Mapping[str, Any]]:
+        """Return the partitions of a table."""
+        found = self.ask("GetPartitions", DatabaseName=self.spec.database, TableName=table)
+        return list(found["Partitions"])
+
+
+def execute(work: Work) -> None:
+    """Crawl; how it ended is in the run. Ends soon after the run's ``stopping`` or the plane's."""
+    run = work.run
+    work.log(f"BENCHMARK : Running Start Crawl for Crawler {work.spec.name}")
     try:
-        _crawl(site, spec, run, classifiers(), region=region, log=log, writing=writing)
+        _write(work, _read(work))
         ended: State = "COMPLETED"
     except Stopped:
         ended = "STOPPED"
@@ -105,55 +128,43 @@ def execute(
         ended, run.error = "FAILED", f"Internal Service Exception: {error!r}"[:MAX_ERROR_CHARS]
     with suppress(AwsError):
         if ended == "FAILED":
-            log(f"ERROR : {run.error}")
-        log(f"BENCHMARK : Crawler has finished running and is in state {ended}")
-    run.ended = time.time()
+            work.log(f"ERROR : {run.error}")
+        work.log(f"BENCHMARK : Crawler has finished running and is in state {ended}")
     run.state = ended
+    run.ended = time.time()  # last: from now on others read the rest
 
 
-def _crawl(
-    site: Site,
-    spec: Spec,
-    run: Run,
-    classifiers: Sequence[CustomClassifier],
-    *,
-    region: str,
-    log: Callable[..., None],
-    writing: threading.Lock,
-) -> None:
-    def stopping() -> bool:
-        return run.stopping.is_set() or site.stopping.is_set()
-
-    def ask(operation: str, **body: Any) -> dict[str, Any]:
-        return site.moto.ask("glue", operation, region=region, **body)
-
-    def partitions(table: str) -> Sequence[Mapping[str, Any]]:
-        found = ask("GetPartitions", DatabaseName=spec.database, TableName=table)
-        return list(found["Partitions"])
-
+def _read(work: Work) -> list[Found]:
+    """Return the tables of all include paths."""
+    spec, classifiers, found = work.spec, work.classifiers(), []
     with suppress(AwsError):  # it is there already
-        ask("CreateDatabase", DatabaseInput={"Name": spec.database})
-    tables = ask("GetTables", DatabaseName=spec.database)["TableList"]
-    found = []
+        work.ask("CreateDatabase", DatabaseInput={"Name": spec.database})
+    own = _own(work.tables(), spec) if spec.only_new else []
     for target in spec.targets:
         root = target["Path"].rstrip("/")
-        known = known_files(root, _own(tables, spec), partitions) if spec.only_new else ()
+        known = known_files(root, own, work.partitions)
         scope = spec.scope(target, classifiers)
-        crawled = crawl(listing(root), opened, scope, stopping=stopping, known=known)
-        log(*_told(crawled, root))
+        crawled = crawl(listing(root), opened, scope, stopping=work.stopping, known=known)
+        work.log(*_told(crawled, root))
         found += [each for each in crawled.tables if _has_new(each, spec)]
-    log(f"BENCHMARK : Classification complete, writing results to database {spec.database}")
-    policy = spec.policy(run_id=run.id, now_ms=int(time.time() * 1000))
-    with writing:
-        tables = ask("GetTables", DatabaseName=spec.database)["TableList"]
-        for change in plan_changes(found, tables, partitions, policy):
-            if stopping():
+    line = "BENCHMARK : Classification complete, writing results to database"
+    work.log(f"{line} {spec.database}")
+    return found
+
+
+def _write(work: Work, found: Sequence[Found]) -> None:
+    """Bring the catalog up to what was found."""
+    database = work.spec.database
+    policy = work.spec.policy(run_id=work.run.id, now_ms=int(time.time() * 1000))
+    with work.writing:
+        for change in plan_changes(found, work.tables(), work.partitions, policy):
+            if work.stopping():
                 raise Stopped
             if change.operation:
-                ask(change.operation, DatabaseName=spec.database, **change.body)
-                _count(run, change)
-            log(f"INFO : {change.line} in database {spec.database}")
-    log("BENCHMARK : Finished writing to Catalog")
+                work.ask(change.operation, DatabaseName=database, **change.body)
+                _count(work.run, change)
+            work.log(f"INFO : {change.line} in database {database}")
+    work.log("BENCHMARK : Finished writing to Catalog")
 
 
 def _own(tables: Sequence[Mapping[str, Any]], spec: Spec) -> list[Mapping[str, Any]]:
@@ -161,7 +172,7 @@ def _own(tables: Sequence[Mapping[str, Any]], spec: Spec) -> list[Mapping[str, A
     return [table for table in tables if table.get("Parameters", {}).get(mark) == spec.name]
 
 
-def _has_new(found: Any, spec: Spec) -> bool:
+def _has_new(found: Found, spec: Spec) -> bool:
     """Return whether a table holds a file that was really listed, in a crawl of new folders."""
     if not spec.only_new:
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -15,6 +15,22 @@ __all__ = ["Operation", "recorded", "table"]
 
 # botocore's name of a service -> moto's package of it.
 PACKAGES = {"emr-serverless": "emrserverless", "sagemaker-runtime": "sagemakerruntime"}
+
+# What moto remembers although it would have to do something, and nothing here does: refused.
+PRETENDED: Mapping[str, frozenset[str]] = {
+    "sagemaker": frozenset(
+        {
+            "CreateAutoMLJobV2",
+            "CreateCluster",
+            "CreateCompilationJob",
+            "CreateHyperParameterTuningJob",
+            "CreateNotebookInstance",
+            "CreateProcessingJob",
+            "StartNotebookInstance",
+            "StartPipelineExecution",
+        }
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,21 +61,22 @@ def recorded(service: str) -> frozenset[str]:
         for each in vars(module).values()
         if isinstance(each, type) and each.__module__ == module.__name__
     ]
-    return frozenset(
+    kept = frozenset(
         name
         for name in service_model(service).operation_names
         if any(hasattr(each, xform_name(name)) for each in handlers)
     )
+    return kept - PRETENDED.get(service, frozenset())
 
 
 def table(services: Sequence[Service]) -> Iterator[Operation]:
     """Yield every operation of the services, by service and name."""
-    for service in sorted(services, key=lambda each: each.name):
-        real = service.operations()
-        for name in sorted(service_model(service.name).operation_names):
+    for service in sorted({each.name for each in services}):
+        real = {name for each in services if each.name == service for name in each.operations()}
+        for name in sorted(service_model(service).operation_names):
             if name in real:
-                yield Operation(service=service.name, name=name, kind="real")
-            elif name in recorded(service.name):
-                yield Operation(service=service.name, name=name, kind="recorded")
+                yield Operation(service=service, name=name, kind="real")
+            elif name in recorded(service):
+                yield Operation(service=service, name=name, kind="recorded")
             else:
-                yield Operation(service=service.name, name=name, kind="refused")
+                yield Operation(service=service, name=name, kind="refused")

@@ -76,6 +76,7 @@ class Triggers:
 
     Attributes:
         name: ``glue``.
+        schedules: What fires them.
     """
 
     name = "glue"
@@ -83,7 +84,7 @@ class Triggers:
     def __init__(self, site: Site) -> None:
         """Make the service of a plane."""
         self.site = site
-        self._schedules = Scheduler(site, "glue-trigger-schedules")
+        self.schedules = Scheduler(site, "glue-trigger-schedules")
         self._lock = threading.RLock()
         self._triggers: dict[Where, dict[str, Any]] = {}
         self._runs: dict[tuple[str, str, str], _Run] = {}  # by region, workflow and id
@@ -179,7 +180,7 @@ class Triggers:
         with self._lock:
             self.site.moto.forward(call)
             self._triggers.pop((call.region, name), None)
-            self._schedules.drop((call.region, name))
+            self.schedules.drop((call.region, name))
         return {"Name": name}
 
     def _start(self, call: Call) -> Mapping[str, Any]:
@@ -232,10 +233,10 @@ class Triggers:
         """Make the scheduler agree with the trigger."""
         name = trigger["Name"]
         if trigger["Type"] != "SCHEDULED" or trigger["State"] != "ACTIVATED":
-            self._schedules.drop((region, name))
+            self.schedules.drop((region, name))
             return
         cron = Cron.parse(trigger["Schedule"])
-        self._schedules.put((region, name), cron, lambda: self._fire_due(name, region))
+        self.schedules.put((region, name), cron, lambda: self._fire_due(name, region))
 
     def _fire_due(self, name: str, region: str) -> None:
         with suppress(AwsError):  # its workflow runs as often as it may

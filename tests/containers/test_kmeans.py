@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from penstock import recordio
 from penstock.containers import contract, kmeans, load_model
-from penstock.containers.centers import lloyd, nearest, plus_plus
+from penstock.containers.centers import Solution, lloyd, nearest, plus_plus
 from penstock.containers.kmeans_model import KMeansModel
 from penstock.containers.reservoir import Reservoir
 
@@ -128,10 +128,13 @@ def test_equal_jobs_leave_equal_bytes(train: Train) -> None:
 def test_a_half_life_lets_the_centers_follow(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     moved = np.concatenate([random.normal(0, 1, (20_000, 2)), random.normal(50, 1, (5000, 2))])
-    seen = []
-    monkeypatch.setattr(
-        kmeans.Search, "_best", lambda self, sample: seen.append(self._reduced()) or _as_it_is(self)
-    )
+    seen: list[np.ndarray] = []
+
+    def best(search: kmeans.Search, sample: Any) -> Solution:
+        seen.append(search._reduced())
+        return Solution(centers=seen[-1], loss=0.0, weights=np.ones(1))
+
+    monkeypatch.setattr(kmeans.Search, "_best", best)
     for half_life in ("0", "500"):
         train(
             kmeans,
@@ -143,9 +146,9 @@ def test_a_half_life_lets_the_centers_follow(train: Train, monkeypatch: pytest.M
     assert np.allclose(seen[1], 50, atol=0.3)
 
 
-def _as_it_is(search: kmeans.Search) -> Any:
-    centers = search._reduced()
-    return kmeans.Solution(centers=centers, loss=0.0, weights=np.ones(len(centers)))
+def _one_shard(folder: Path, rows: Rows) -> None:
+    folder.mkdir(parents=True)
+    (folder / "part").write_bytes(rows.encoded())
 
 
 @pytest.mark.parametrize(
@@ -185,8 +188,15 @@ def _as_it_is(search: kmeans.Search) -> Any:
     ],
 )
 def test_what_does_not_fit_is_a_clear_failure(
-    train: Train, rows: np.ndarray, given: dict[str, str], message: str
+    train: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: np.ndarray,
+    given: dict[str, str],
+    message: str,
 ) -> None:
+    encoded = recordio.encode_dense(rows, np.zeros(len(rows), "f4"), allow_nonfinite=True)
+    monkeypatch.setattr(Rows, "encoded", lambda self: bytes(encoded) if len(self.labels) else b"")
+    monkeypatch.setattr("containers.jobs.write_shards", _one_shard)
     code, base = train(kmeans, given, {"train": unlabelled(rows)})
 
     assert code == 1
@@ -221,9 +231,12 @@ def test_a_stop_keeps_what_was_found(train: Train, monkeypatch: pytest.MonkeyPat
 
     jobs: list[contract.Job] = []
     learn = kmeans._learn
-    monkeypatch.setattr(
-        kmeans, "_learn", lambda job, search: jobs.append(job) or learn(job, search)
-    )
+
+    def learns(job: contract.Job, search: kmeans.Search) -> None:
+        jobs.append(job)
+        learn(job, search)
+
+    monkeypatch.setattr(kmeans, "_learn", learns)
     monkeypatch.setattr(kmeans.Search, "add", adds_and_is_stopped)
 
     code, base = train(

@@ -3,6 +3,7 @@
 MODE      deaf: never healthy; exits: ends at once; else healthy
 NAME      what it puts before what it gives back
 PARAMETERS  what /execution-parameters says; empty: 404
+LICENCE   a file that must be there when it starts
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MODE, NAME = os.environ.get("MODE", ""), os.environ.get("NAME", "")
 PARAMETERS = os.environ.get("PARAMETERS", "")
+LICENCE = os.environ.get("LICENCE", __file__)
 CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -62,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     assert sys.argv[1:] == ["serve"]
     print("starting", NAME, flush=True)
-    if MODE == "exits":
+    if MODE == "exits" or not os.path.exists(LICENCE):
         print("no licence found", flush=True)
         sys.exit(3)
     port = int(os.environ["SAGEMAKER_BIND_TO_PORT"])

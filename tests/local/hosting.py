@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import boto3  # noqa: TID251  as any client does
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the unmodified client
 import numpy as np
-from botocore.config import Config
+from botocore.config import Config  # type: ignore[import-untyped]
 from containers.jobs import Rows, write_job
 
+from penstock.containers import contract
 from penstock.local import Plane
 
 ROLE = "arn:aws:iam::123456789012:role/penstock"
@@ -128,18 +129,13 @@ class Hosts:
                 self.sagemaker.delete_endpoint(EndpointName=name)
 
 
-def trained(program: str, base: Path, hyperparameters: Mapping[str, str], rows: Rows) -> Path:
-    """Run a training container on some rows; return the folder of its model."""
+def trained(
+    program: ModuleType, base: Path, hyperparameters: Mapping[str, str], rows: Rows
+) -> Path:
+    """Run a training container's program on some rows; return the folder of its model."""
     write_job(base, dict(hyperparameters), {"train": rows})
     (base / "model").mkdir()
-    ended = subprocess.run(
-        [sys.executable, "-m", f"penstock.containers.{program}", "train"],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(base)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    program.train(contract.open_job(base))
     return base / "model"
 
 

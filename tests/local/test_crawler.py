@@ -587,13 +587,47 @@ def test_classifiers_are_kept_changed_and_refused(lake: Lake) -> None:
     assert refusal(glue.get_classifier, Name=name) == gone
 
 
-def test_a_plane_that_stops_ends_its_crawls() -> None:
-    with Plane() as plane, plane.as_environment():
+def test_an_include_path_may_be_a_file(lake: Lake) -> None:
+    lake.put({"t/a.csv": CSV, "t/b.json": '{"a": 1}'})
+
+    lake.run(lake.crawler("t/a.csv"))
+
+    table = lake.tables()["a_csv"]
+    assert table["StorageDescriptor"]["Location"] == f"s3://{lake.name}/t/a.csv"
+    assert columns(table) == BASE
+
+
+def test_a_plane_that_stops_ends_its_crawls(tmp_path: Path) -> None:
+    with Plane(tmp_path / "plane") as plane, plane.as_environment():
         lake = Lake()
         lake.put({f"t/p={number}/a.csv": CSV for number in range(120)})
-        lake.glue.start_crawler(Name=lake.crawler("t"))
+        name = lake.crawler("t")
+        lake.glue.start_crawler(Name=name)
+        assert lake.glue.get_crawler(Name=name)["Crawler"]["State"] == "RUNNING"
 
         began = time.monotonic()
         plane.stop()
 
     assert time.monotonic() - began < 10
+    assert "Traceback" not in (tmp_path / "plane" / "plane.log").read_text()
+
+
+def test_a_plane_that_keeps_its_state_knows_its_crawlers(tmp_path: Path) -> None:
+    with Plane(tmp_path / "plane", keep=True) as plane, plane.as_environment():
+        lake = Lake()
+        lake.put({"t/p=1/a.csv": CSV, "t/p=2/a.csv": CSV})
+        name = lake.crawler("t", Description="one", Schedule="cron(0 3 * * ? *)")
+        lake.glue.update_crawler(Name=name, Description="two", TablePrefix="raw_")
+        lake.run(name)
+    with Plane(tmp_path / "plane", keep=True) as plane, plane.as_environment():
+        again = Lake()
+        again.database = lake.database
+        assert len(again.partitions("raw_t")) == 2
+        again.s3.put_object(Bucket=lake.name, Key="t/p=3/a.csv", Body=CSV)
+
+        told = again.run(name)
+
+        assert (told["Description"], told["TablePrefix"]) == ("two", "raw_")
+        assert told["Schedule"] == {"ScheduleExpression": "cron(0 3 * * ? *)", "State": "SCHEDULED"}
+        assert len(again.partitions("raw_t")) == 3
+        assert [each["Name"] for each in again.glue.get_crawlers()["Crawlers"]] == [name]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from penstock.errors import InputError
@@ -110,8 +112,8 @@ def matches(tokens: list[Token], path: str) -> bool:
 
 @given(TOKENS, PATHS)
 def test_patterns_match_as_trying_all_ways_does(tokens: list[Token], path: str) -> None:
+    stars = [kind in ("some", "any") for kind, _ in tokens]
+    assume(not any(a and b for a, b in itertools.pairwise(stars)))  # * and * would read as **
     pattern = written(tokens)
-    if "***" in pattern:  # reads as ** and *, which the tokens may not
-        return
 
     assert excluder([pattern])(path) == matches(tokens, path)

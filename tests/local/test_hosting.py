@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import strategies as tables
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from containers.jobs import binary_rows
 from local.hosting import (
     FEATURES,
@@ -26,7 +26,7 @@ from local.hosting import (
 from scipy import sparse
 
 from penstock import recordio
-from penstock.containers import load_model
+from penstock.containers import linear_learner, load_model, xgboost
 from penstock.host import pack_model
 
 BUCKET = "hosting-models"
@@ -50,8 +50,8 @@ def models(hosts, tmp_path_factory):
     linear = {"predictor_type": "binary_classifier", "epochs": "2"}
     trees = {"objective": "binary:logistic", "num_round": "3", "max_depth": "3"}
     folders = {
-        "linear": trained("linear_learner", base / "linear", linear, ROWS),
-        "trees": trained("xgboost", base / "trees", trees, ROWS),
+        "linear": trained(linear_learner, base / "linear", linear, ROWS),
+        "trees": trained(xgboost, base / "trees", trees, ROWS),
     }
     for name, image in (("linear", LINEAR), ("trees", XGBOOST)):
         uri = f"s3://{BUCKET}/{name}/model.tar.gz"
@@ -145,7 +145,7 @@ def test_twenty_clients_at_once_get_their_own_answers(hosts, endpoint, models):
         ("application/json", b"{}", 400,
          'request: the body is {}, expected {"instances": [{"features": [0.5, 1.0]}]}'),
         (RECORDIO, b"nonsense", 400,
-         "request: bad RecordIO frame at byte 8: payload is not a Record: wire type of field 13 is 6"),
+         "request: bad RecordIO at byte 8: payload is not a Record: wire type of field 13 is 6"),
         ("image/png", b"x", 415,
          "Content-Type is 'image/png', expected one of 'text/csv', 'application/json', "
          "'application/jsonlines', 'application/x-recordio-protobuf'"),
@@ -189,7 +189,7 @@ def test_a_pipeline_takes_raw_rows_and_gives_scores(hosts, models, tmp_path):
     features = plan.encode(raw.combine_chunks().to_batches()[0])
     dense = features if isinstance(features, np.ndarray) else features.toarray()
     rows = type(ROWS)(dense, np.array([0, 1, 1, 0] * 20, np.float32))
-    model = trained("linear_learner", tmp_path / "job", {"predictor_type": "regressor"}, rows)
+    model = trained(linear_learner, tmp_path / "job", {"predictor_type": "regressor"}, rows)
     uris = [f"s3://{BUCKET}/pipeline/{name}.tar.gz" for name in ("plan", "model")]
     pack_model(tmp_path / "plan", uris[0])
     pack_model(model, uris[1])

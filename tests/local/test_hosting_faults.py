@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from local.hosting import Hosts, client, echo_plane, kill, processes, until
 
 from penstock.local.hosting.client import Broken, TimedOut, Unreachable, ask, free_port
@@ -66,7 +67,7 @@ def test_an_endpoint_comes_up_answers_and_goes(hosts):
     assert not any(name.startswith("SAGEMAKER_BATCH") for name in names)
     assert len(before) == 1
     assert not servers(hosts, "simple")
-    assert not list((hosts.plane.folder / "endpoints").glob("simple-*/*"))
+    assert not list((hosts.plane.folder / "endpoints").glob("*-simple-*"))
 
 
 def test_what_is_listed_is_true(hosts):
@@ -239,15 +240,34 @@ def test_a_killed_server_is_started_again(hosts):
     (first,) = servers(hosts, "mortal")
 
     kill(first)
+    until(lambda: servers(hosts, "mortal") != [first], "the server is not gone")
 
-    def answered():
-        with contextlib.suppress(ClientError):
-            return hosts.ask("mortal", b"x")["Body"] == b"mortal x" and servers(hosts, "mortal")
-        return None
-
-    (second,) = until(answered, "the server does not come back")
+    until(lambda: _asked(hosts, "mortal", b"x") == b"mortal x", "the server does not come back")
+    (second,) = servers(hosts, "mortal")
     assert second != first
     assert hosts.status("mortal") == "InService"
+
+
+def test_a_server_that_cannot_come_back_fails_the_endpoint(hosts, tmp_path):
+    licence = tmp_path / "licence"
+    licence.touch()
+    hosts.echo("expired", LICENCE=str(licence))
+    hosts.serving("expired", {"ModelName": "expired"})
+
+    licence.unlink()
+    kill(*servers(hosts, "expired"))
+    until(lambda: hosts.status("expired") == "Failed", "the endpoint does not fail")
+
+    found = hosts.sagemaker.describe_endpoint(EndpointName="expired")
+    assert found["FailureReason"].endswith(
+        "It ended with exit code 3. Its last lines:\nstarting expired \nno licence found"
+    )
+    with pytest.raises(ClientError) as caught:
+        hosts.ask("expired", b"x")
+    assert caught.value.response["Error"] == {
+        "Code": "ServiceUnavailable",
+        "Message": "Variant expired of endpoint expired cannot be reached: the container is not running",
+    }
 
 
 def test_a_request_that_kills_its_server_is_an_error_of_the_model(hosts):
@@ -256,8 +276,9 @@ def test_a_request_that_kills_its_server_is_an_error_of_the_model(hosts):
 
     with pytest.raises(hosts.runtime.exceptions.ModelError) as caught:
         hosts.ask("fragile", b"die")
+    until(lambda: _asked(hosts, "fragile", b"x"), "the server does not come back")
     with pytest.raises(hosts.runtime.exceptions.ModelError) as failed:
-        until(lambda: _asked(hosts, "fragile", b"fail"), "the server does not come back")
+        hosts.ask("fragile", b"fail")
 
     assert caught.value.response["OriginalStatusCode"] == 0
     assert caught.value.response["OriginalMessage"].startswith(
@@ -271,10 +292,9 @@ def test_a_request_that_kills_its_server_is_an_error_of_the_model(hosts):
 
 def _asked(hosts, name, body):
     """Ask; None while the server is away."""
-    try:
-        return hosts.ask(name, body)
-    except hosts.runtime.exceptions.ServiceUnavailable:
-        return None
+    with contextlib.suppress(ClientError):
+        return hosts.ask(name, body)["Body"]
+    return None
 
 
 def test_a_failed_endpoint_can_be_deleted_only(hosts):
@@ -294,7 +314,8 @@ def test_a_failed_endpoint_can_be_deleted_only(hosts):
     )
 
 
-def test_a_stopped_plane_leaves_no_server(tmp_path):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_stopped_plane_leaves_no_server(tmp_path, killed):
     with echo_plane(tmp_path / "plane") as plane:
         hosts = Hosts(plane)
         hosts.echo("orphan")
@@ -303,12 +324,23 @@ def test_a_stopped_plane_leaves_no_server(tmp_path):
         hosts.create("unborn", {"ModelName": "unborn"})
         until(lambda: servers(hosts, "unborn"), "no server starts")
         before = servers(hosts, "orphan")
+        if killed:
+            kill(*(each for each in processes("") if _is_plane(each, plane.folder)))
         begun = time.monotonic()
     took = time.monotonic() - begun
 
     assert len(before) == 1
-    assert not processes(str(plane.folder))
+    until(lambda: not processes(str(plane.folder)), "a server is left")
     assert took < 10
+
+
+def _is_plane(process, folder):
+    """Whether a process is the plane of a folder: it has it as an argument."""
+    try:
+        arguments = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"penstock.local.server" in arguments and str(folder).encode() in arguments
 
 
 def test_a_server_is_given_its_time_and_no_more():

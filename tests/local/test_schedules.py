@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.local import Plane
+from penstock.local.front import Front
+from penstock.local.glue import Glue
 from penstock.local.schedules import Cron, Scheduler
 from penstock.local.site import Moto, Site
+from penstock.local.triggers import Triggers
 from penstock.local.wire import AwsError
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
@@ -106,3 +111,36 @@ def test_a_machine_that_slept_fires_once(tmp_path: Path) -> None:
         site.stop()
 
     assert fired == [1]
+
+
+def test_crawlers_and_triggers_start_when_they_are_due(plane: Plane, tmp_path: Path) -> None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    app = DomainDispatcherApplication(create_backend_app)
+    site = Site(tmp_path, plane.endpoint, Moto(app))
+    glue, triggers = Glue(site), Triggers(site)
+    site.front = Moto(Front(app, (glue, triggers), site.regions))
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    due = f"cron({ahead.minute} {ahead.hour} * * ? *)"
+
+    def ask(operation: str, **body: Any) -> dict[str, Any]:
+        return site.front.ask("glue", operation, region="us-east-1", **body)
+
+    def crawls(name: str) -> int:
+        return len(ask("ListCrawls", CrawlerName=name)["Crawls"])
+
+    for name, more in (("timed", {"Schedule": due}), ("triggered", {}), ("off", {"Schedule": due})):
+        targets = {"S3Targets": [{"Path": "s3://no-such-bucket-here/"}]}
+        ask("CreateCrawler", Name=name, Role="r", DatabaseName="d", Targets=targets, **more)
+    ask("StopCrawlerSchedule", CrawlerName="off")
+    actions = [{"CrawlerName": "triggered"}]
+    ask("CreateTrigger", Name="t", Type="SCHEDULED", Schedule=due, Actions=actions)
+    assert triggers.schedules.tick(ahead) == 0
+    ask("StartTrigger", Name="t")
+    try:
+        fired = [glue.schedules.tick(ahead), triggers.schedules.tick(ahead + timedelta(days=1))]
+
+        assert fired == [1, 1]
+        assert [crawls("timed"), crawls("triggered"), crawls("off")] == [1, 1, 0]
+    finally:
+        site.stop()

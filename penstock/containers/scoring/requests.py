@@ -106,8 +106,22 @@ def _csv(body: bytes, content: MediaType, width: int) -> Features:
         raise _wrong_csv(body, int(labels), width, bad, error) from None
     rows = np.empty((table.num_rows, width), np.float32)
     for at, column in enumerate(table.columns):
-        rows[:, at] = column.to_numpy()
+        start = 0
+        for chunk in column.chunks:
+            rows[start : start + len(chunk), at] = _numbers(chunk)
+            start += len(chunk)
     return rows
+
+
+def _numbers(chunk: Any) -> Any:
+    """Return a float32 chunk as numpy has it, null as NaN; pyarrow's own way imports pandas."""
+    present, values = chunk.buffers()
+    numbers = np.frombuffer(values, np.float32)[chunk.offset : chunk.offset + len(chunk)]
+    if not chunk.null_count:
+        return numbers
+    bits = np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")
+    there = bits[chunk.offset : chunk.offset + len(chunk)].astype(np.bool_)
+    return np.where(there, numbers, np.float32(np.nan))
 
 
 def _wrong_csv(

@@ -49,7 +49,7 @@ class Cursor:
             raise QueryError(f"SYNTAX_ERROR: {error}", kind=1006) from None
         while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
             tokens.pop()
-        self.tokens: list[Token] = tokens
+        self.tokens: list[Token] = [part for token in tokens for part in _words(token)]
 
     @property
     def ended(self) -> bool:
@@ -201,3 +201,26 @@ class Cursor:
         """Return the SQL between two characters, with spaces before it."""
         head = "".join(each if each == "\n" else " " for each in self.sql[:start])
         return head + self.sql[start:end]
+
+
+def _words(token: Token) -> list[Token]:
+    """Return the words of a token: sqlglot makes one of ``PARTITIONED BY``."""
+    words = token.text.split()
+    if len(words) < 2 or token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
+        return [token]
+    made, start = [], token.start
+    first = token.col - len(token.text)
+    for word in words:
+        at = start - token.start
+        made.append(
+            Token(
+                TokenType.VAR,
+                word,
+                line=token.line,
+                col=first + at + len(word),
+                start=start,
+                end=start + len(word) - 1,
+            )
+        )
+        start += len(word) + 1
+    return made

@@ -50,12 +50,11 @@ class Athena(Trino):
 
 def place(node: exp.Expression) -> tuple[int, int]:
     """Return line and column of a node, or 1 and 1."""
-    for each in (node, *node.find_all(exp.Identifier)):
-        meta = each.meta
-        if "line" in meta:
-            length = meta["end"] - meta["start"]
-            return int(meta["line"]), max(1, int(meta["col"]) - length)
-    return 1, 1
+    found = [each.meta for each in (node, *node.find_all(exp.Identifier)) if "line" in each.meta]
+    if not found:
+        return 1, 1
+    meta = min(found, key=lambda each: each["start"])
+    return int(meta["line"]), max(1, int(meta["col"]) - (meta["end"] - meta["start"]))
 
 
 class Engine(DuckDB):

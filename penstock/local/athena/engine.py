@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ MEMORY = "1GB"
 DISK = "20GB"
 THREADS = 2
 BATCH_ROWS = 1 << 16
+INTERRUPT_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,7 @@ class Engine:
         """Open a database; what does not fit into memory goes to ``folder``."""
         self.meter = meter
         self._scans: list[Reference] = []
+        self._closed, self._closing = threading.Event(), threading.Lock()
         self._connection = duckdb.connect(
             ":memory:",
             config={
@@ -63,13 +66,22 @@ class Engine:
         self._connection.execute("SET lock_configuration = true")
 
     def interrupt(self) -> None:
-        """End what runs; it raises in its own thread."""
+        """End what runs and what is about to: it raises in its own thread. Returns at once."""
         self.meter.end()
-        self._connection.interrupt()
+        threading.Thread(target=self._interrupting, daemon=True).start()
+
+    def _interrupting(self) -> None:
+        """Interrupt until it is closed: DuckDB forgets one that comes before a statement begins."""
+        while not self._closed.wait(INTERRUPT_S):
+            with self._closing:
+                if not self._closed.is_set():
+                    self._connection.interrupt()
 
     def close(self) -> None:
         """Close the database."""
-        self._connection.close()
+        self._closed.set()
+        with self._closing:
+            self._connection.close()
 
     @contextmanager
     def failing(self, original: str) -> Iterator[None]:
@@ -162,13 +174,15 @@ def wrapped(sql: str, outputs: list[Output], values: str) -> str:
     return f"SELECT {values} FROM ({sql}) AS penstock_result({names})"
 
 
+# Ours come as the text of a cast that cannot succeed, between two signs: see textsql.raised.
+OURS = re.compile("\x1e(.*?)\x1e", re.DOTALL)
 CODES = re.compile(r"\b([A-Z]+(?:_[A-Z]+)+: .*)", re.DOTALL)
 
 
 def worded(error: Exception, original: str) -> QueryError:
     """Return an error of DuckDB in Athena's words, with the place of a name in the user's SQL."""
     text = str(error).partition("\n\nLINE ")[0]
-    own = CODES.search(text)
+    own = OURS.search(text) or CODES.search(text)
     if own:
         return QueryError(own[1].strip().strip("'"), kind=1100)
     missing = re.search(r'(?:Referenced column|Column) "?([^"\s]+)"? (?:was )?not found', text) or re.search(

@@ -241,7 +241,7 @@ MACROS: tuple[str, ...] = (
     " coalesce(nullif(rtrim(substr(d, 2), '0'), ''), '0') || 'E' || e",
     # A mantissa like 123.45 or 0.00012, and an exponent.
     """t_scientific(m, s, e) AS t_mantissa(m, ltrim(replace(s, '.', ''), '0'),
-        e + CASE WHEN split_part(s, '.', 1) <> '0' THEN length(split_part(s, '.', 1)) - 1
+        e + CASE WHEN NOT starts_with(s, '0.') THEN length(split_part(s, '.', 1)) - 1
             ELSE -(length(split_part(s, '.', 2)) - length(ltrim(split_part(s, '.', 2), '0')) + 1) END)""",
     """t_java(s) AS CASE
         WHEN s = 'nan' THEN 'NaN' WHEN s = 'inf' THEN 'Infinity' WHEN s = '-inf' THEN '-Infinity'
@@ -278,7 +278,7 @@ MACROS: tuple[str, ...] = (
     "t_host(a) AS nullif(regexp_extract(a, '^([^@]*@)?([^:]*)', 2), '')",
     "t_port(a) AS TRY_CAST(regexp_extract(a, ':([0-9]+)$', 1) AS BIGINT)",
     "t_parameter(q, n) AS t_url_decode(list_transform(list_filter(string_split(q, '&'),"
-    " lambda x: split_part(x, '=', 1) = n), lambda x: substr(x, length(n) + 2))[1])",
+    " lambda x: string_split(x, '=')[1] = n), lambda x: substr(x, length(n) + 2))[1])",
     "t_json_extract(j, p) AS CASE WHEN json_valid(CAST(j AS VARCHAR)) THEN"
     " json_extract(CAST(j AS JSON), p) END",
     "t_json_scalar(j, p) AS CASE WHEN json_valid(CAST(j AS VARCHAR))"

@@ -15,7 +15,7 @@ from penstock.local.athena.dialect import Athena, Engine, place
 from penstock.local.athena.errors import QueryError, syntax, unsupported
 from penstock.local.athena.meter import Meter
 from penstock.local.athena.scan import PATH, Scan
-from penstock.local.athena.textsql import columns_sql
+from penstock.local.athena.textsql import view_sql
 from penstock.local.athena.types import quoted
 
 __all__ = ["Query", "Reference", "Translator", "parsed"]
@@ -168,14 +168,13 @@ class Translator:
         with_path = any(each.name == PATH for each in node.root().find_all(exp.Identifier))
         if with_path and any(True for _ in node.root().find_all(exp.Star)):
             raise unsupported('"$path" and * in one query')
-        view = f"CREATE VIEW {made} AS SELECT {columns_sql(table, scan.format)}"
-        view += f", {quoted(PATH)}" if with_path else ""
+        select = view_sql(table, scan.format, f"{made}_files", path=with_path)
         conditions = tuple(_conditions(node, table, alias))
         self.scans.append(
             Reference(
                 name=made,
                 scan=scan,
-                view=f"{view} FROM {made}_files",
+                view=f"CREATE VIEW {made} AS {select}",
                 alias=alias,
                 conditions=conditions,
             )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from penstock.local.athena.catalog import Column, Table
 from penstock.local.athena.errors import unsupported
 from penstock.local.athena.formats import Format
 from penstock.local.athena.types import ColumnType, quoted
 
-__all__ = ["athena_text", "columns_sql", "csv_line", "json_line", "text_line"]
+__all__ = ["athena_text", "csv_line", "json_line", "text_line", "view_sql"]
 
 LINE = '"$line"'
+DOCUMENT = '"$document"'  # what is made of a line once: its fields, or JSON
 
 
 def literal(text: str) -> str:
@@ -19,37 +20,45 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def columns_sql(table: Table, given: Format) -> str:
-    """Return the list of a SELECT that gives a table's columns and keys out of its dataset."""
-    keys = [quoted(key.name) for key in table.keys]
+def view_sql(table: Table, given: Format, files: str, *, path: bool) -> str:
+    """Return the SELECT that gives a table's columns and keys out of its dataset.
+
+    Args:
+        table: The table.
+        given: How its files are read.
+        files: What the dataset is called.
+        path: Whether ``"$path"`` is a column too.
+    """
+    keys = [quoted(key.name) for key in table.keys] + (['"$path"'] if path else [])
     if not given.is_text:
-        return ", ".join([*(quoted(column.name) for column in table.columns), *keys])
-    read = {
-        "delimited": _delimited,
-        "opencsv": _quoted_csv,
-        "json": _json,
-        "hivejson": _json,
-    }[given.kind]
+        return f"SELECT {', '.join([*(quoted(c.name) for c in table.columns), *keys])} FROM {files}"
+    read, once = READERS[given.kind]
     made = [
         f"{read(column, at, table, given)} AS {quoted(column.name)}"
         for at, column in enumerate(table.columns)
     ]
-    return ", ".join([*made, *keys])
+    inside = ", ".join([f"{once(given)} AS {DOCUMENT}", *keys])
+    return f"SELECT {', '.join([*made, *keys])} FROM (SELECT {inside} FROM {files})"
 
 
 # ---------------------------------------------------------------- LazySimpleSerDe
 
 
+def _split(given: Format) -> str:
+    """Return SQL of the fields of a line."""
+    mark = literal(given.delimiter)
+    if not given.escape:
+        return f"string_split({LINE}, {mark})"
+    escape, sign = _pattern(given.escape), _pattern(given.delimiter)
+    pattern = f"((?:[^{sign}{escape}]|{escape}.)*){sign}"
+    return f"regexp_extract_all({LINE} || {mark}, {literal(pattern)}, 1)"
+
+
 def _delimited(column: Column, at: int, table: Table, given: Format) -> str:
     del table
-    mark = literal(given.delimiter)
+    field = f"{DOCUMENT}[{at + 1}]"
     if given.escape:
-        escape = _pattern(given.escape)
-        sign = _pattern(given.delimiter)
-        fields = f"regexp_extract_all({LINE} || {mark}, '((?:[^{sign}{escape}]|{escape}.)*){sign}', 1)"
-        field = f"regexp_replace(({fields})[{at + 1}], '{escape}(.)', '\\1', 'g')"
-    else:
-        field = f"string_split({LINE}, {mark})[{at + 1}]"
+        field = f"regexp_replace({field}, {literal(_pattern(given.escape) + '(.)')}, '\\1', 'g')"
     return _lazy(f"nullif({field}, {literal(given.null)})", column.type, given, 0)
 
 
@@ -93,7 +102,7 @@ def _scalar(text: str, kind: ColumnType) -> str:
     if kind.kind == "char":
         return f"rtrim(left({text}, {kind.numbers[0]}))"
     if kind.kind == "binary":
-        return f"TRY(from_base64({text}))"
+        return f"from_base64({text})"
     if kind.kind in ("tinyint", "smallint", "int", "bigint"):
         return f"TRY_CAST(t_whole(trim({text})) AS {kind.duckdb()})"
     if kind.kind == "boolean":
@@ -104,18 +113,22 @@ def _scalar(text: str, kind: ColumnType) -> str:
 # ---------------------------------------------------------------- OpenCSVSerde
 
 
-def _quoted_csv(column: Column, at: int, table: Table, given: Format) -> str:
-    del table
+def _split_quoted(given: Format) -> str:
+    """Return SQL of the fields of a line, quotes and all."""
     sign, quote = _pattern(given.delimiter), _pattern(given.quote)
     escape = _pattern(given.escape) if given.escape else ""
     inside = f"[^{quote}{escape}]|{quote}{quote}" + (f"|{escape}." if escape else "")
     pattern = f"({quote}(?:{inside})*{quote}|[^{sign}]*){sign}"
-    fields = f"regexp_extract_all({LINE} || {literal(given.delimiter)}, {literal(pattern)}, 1)"
-    raw = f"({fields})[{at + 1}]"
+    return f"regexp_extract_all({LINE} || {literal(given.delimiter)}, {literal(pattern)}, 1)"
+
+
+def _quoted_csv(column: Column, at: int, table: Table, given: Format) -> str:
+    del table
+    raw = f"{DOCUMENT}[{at + 1}]"
     bare = f"substr({raw}, 2, length({raw}) - 2)"
     bare = f"replace({bare}, {literal(given.quote * 2)}, {literal(given.quote)})"
-    if escape:
-        bare = f"regexp_replace({bare}, {literal(escape + '(.)')}, '\\1', 'g')"
+    if given.escape:
+        bare = f"regexp_replace({bare}, {literal(_pattern(given.escape) + '(.)')}, '\\1', 'g')"
     text = f"CASE WHEN starts_with({raw}, {literal(given.quote)}) THEN {bare} ELSE {raw} END"
     return _checked(text, column, at)
 
@@ -137,13 +150,25 @@ def _checked(text: str, column: Column, at: int) -> str:
     return _or_bad(value, text, kind, at)
 
 
+def raised(words: str, kind: str) -> str:
+    """Return SQL that fails with ``words``, itself SQL of a text, where a value of ``kind`` stands.
+
+    A cast that cannot succeed, not error(): that one is volatile, and then nothing around it is
+    computed only once.
+    """
+    return f"CAST(CAST(chr(30) || {words} || chr(30) AS INTEGER) AS {kind})"
+
+
 def _or_bad(value: str, text: str, kind: ColumnType, at: int) -> str:
     words = (
         f"'HIVE_BAD_DATA: Error parsing field value ''' || ({text}) || ''' for field {at}: "
         f"For input string: \"' || ({text}) || '\"'"
     )
-    del kind
-    return f"CASE WHEN ({text}) IS NOT NULL AND ({value}) IS NULL THEN error({words}) ELSE {value} END"
+    if kind.kind in ("date", "timestamp"):  # to which no integer can be cast
+        failing = f"CAST(chr(30) || {words} || chr(30) AS {kind.duckdb()})"
+    else:
+        failing = raised(words, kind.duckdb())
+    return f"CASE WHEN ({text}) IS NOT NULL AND ({value}) IS NULL THEN {failing} ELSE {value} END"
 
 
 def _pattern(sign: str) -> str:
@@ -156,18 +181,18 @@ def _pattern(sign: str) -> str:
 
 def _json(column: Column, at: int, table: Table, given: Format) -> str:
     del table
-    keys: Mapping[str, str] = dict(given.renamed)
-    name = keys.get(column.name, column.name)
-    bad = (
-        "NULL"
-        if given.ignores_malformed
-        else "error('HIVE_CURSOR_ERROR: Row is not a valid JSON Object: ' || left(\"$line\", 200))"
-    )
-    line = (
+    name = dict(given.renamed).get(column.name, column.name)
+    return _of_json(_field(DOCUMENT, name, given), column.type, given, 0, at)
+
+
+def _document(given: Format) -> str:
+    """Return SQL of a line as JSON; of an empty one null."""
+    words = f"'HIVE_CURSOR_ERROR: Row is not a valid JSON Object: ' || left({LINE}, 200)"
+    bad = "NULL" if given.ignores_malformed else raised(words, "JSON")
+    return (
         f"CASE WHEN json_valid({LINE}) THEN CAST({LINE} AS JSON) "
         f"WHEN trim({LINE}) = '' THEN NULL ELSE {bad} END"
     )
-    return _of_json(_field(line, name, given), column.type, given, 0, at)
 
 
 def _field(value: str, name: str, given: Format) -> str:
@@ -207,9 +232,18 @@ def _of_json(value: str, kind: ColumnType, given: Format, deep: int, at: int) ->
     if kind.kind in ("string", "varchar", "char", "binary"):
         return _scalar(text, kind)
     if kind.kind in ("tinyint", "smallint", "int", "bigint"):
-        text_value = f"CAST(trunc(TRY_CAST({text} AS DECIMAL(38, 10))) AS {kind.duckdb()})"
-        return _or_bad(f"TRY({text_value})", text, kind, at)
+        text_value = f"TRY_CAST(trunc(TRY_CAST({text} AS DECIMAL(38, 10))) AS {kind.duckdb()})"
+        return _or_bad(text_value, text, kind, at)
     return _or_bad(_scalar(text, kind), text, kind, at)
+
+
+Reader = Callable[[Column, int, Table, Format], str]
+READERS: Mapping[str, tuple[Reader, Callable[[Format], str]]] = {
+    "delimited": (_delimited, _split),
+    "opencsv": (_quoted_csv, _split_quoted),
+    "json": (_json, _document),
+    "hivejson": (_json, _document),
+}
 
 
 # ---------------------------------------------------------------- writing

@@ -59,7 +59,7 @@ def classify(stream: Any, size_bytes: int) -> Finding | None:
         start = stream.tell()
         records, end = _blocks(stream, size_bytes)
         row = avro_type(schema, {})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"it begins like avro, and cannot be read as such: {error!r}") from None
     fields = row.fields if isinstance(row, Struct) else (("value", row),)
     literal = json.dumps(schema, separators=(",", ":"))

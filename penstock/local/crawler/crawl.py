@@ -8,7 +8,6 @@ number of folders, and with files only up to that many in each, never with their
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 from penstock.errors import InputError
 from penstock.local.crawler.classify import CustomClassifier, classify
 from penstock.local.crawler.globs import excluder
-from penstock.local.crawler.grouping import File, Rules, group
+from penstock.local.crawler.grouping import File, Rules, files_apart, group
 from penstock.local.crawler.samples import Opener
 from penstock.local.crawler.tables import Found, describe
 
@@ -107,8 +106,18 @@ def crawl(
     kept, skipped = _kept(listing, scope)
     passed = {file.path if file.path[-1] else file.path[:-1] for file in known}
     kept = [file for file in kept if passed.isdisjoint((file.path, file.path[:-1]))]
-    chosen = set(_sampled(kept, scope.sample))
-    lock = threading.Lock()
+    read = _read(kept, opener, scope, stopping)
+    gone = [(file.uri, "gone") for file in kept if file.uri not in read]
+    files = tuple(read[file.uri] for file in kept if file.uri in read)
+    tables = _tables((*files, *known), scope)
+    return Crawled(tables=tables, files=files, skipped=(*skipped, *gone))
+
+
+def _read(
+    files: Sequence[File], opener: Opener, scope: Scope, stopping: Callable[[], bool]
+) -> dict[str, File]:
+    """Return the files by URI, the sampled ones with what classifiers say of them, without gone ones."""
+    chosen = set(_sampled(files, scope.sample))
 
     def read(file: File) -> File | None:
         if file.uri not in chosen:
@@ -118,18 +127,21 @@ def crawl(
         try:
             finding = classify(file.uri, file.size_bytes, opener, scope.classifiers)
         except FileNotFoundError:
-            with lock:
-                skipped.append((file.uri, "gone"))
             return None
         return replace(file, finding=finding)
 
     with ThreadPoolExecutor(READERS, thread_name_prefix="crawl") as pool:
-        files = tuple(file for file in pool.map(read, kept) if file is not None)
-    rules = Rules(combine=scope.combine, level=_level(scope))
+        return {file.uri: file for file in pool.map(read, files) if file is not None}
+
+
+def _tables(files: Sequence[File], scope: Scope) -> tuple[Found, ...]:
     root = scope.root.rstrip("/")
-    tables = [describe(each, root, prefix=scope.prefix) for each in group((*files, *known), rules)]
-    tables.sort(key=lambda found: (found.name, found.location))
-    return Crawled(tables=tuple(tables), files=files, skipped=tuple(skipped))
+    if [file.uri for file in files] == [root]:  # the include path is a file, and so is its table
+        groups, root = files_apart(files), root.rpartition("/")[0]
+    else:
+        groups = group(files, Rules(combine=scope.combine, level=_level(scope)))
+    tables = [describe(each, root, prefix=scope.prefix) for each in groups]
+    return tuple(sorted(tables, key=lambda found: (found.name, found.location)))
 
 
 def _kept(listing: Sequence[Listed], scope: Scope) -> tuple[list[File], list[tuple[str, str]]]:

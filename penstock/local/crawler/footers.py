@@ -79,15 +79,19 @@ def _classified(
     stream.seek(0)
     try:
         schema, rows = read()
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        columns = tuple(
+            Column(name=field.name.lower(), type=arrow_type(field.type), original=field.name)
+            for field in schema
+        )
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # ArrowInvalid and a name that is no UTF-8 are ValueErrors
         first = str(error).splitlines()[0]
         raise DataError(f"it begins like {name}, and cannot be read as such: {first}") from None
     return Finding(
         kind=Kind(classification=name, serde=name),
-        columns=tuple(
-            Column(name=field.name.lower(), type=arrow_type(field.type), original=field.name)
-            for field in schema
-        ),
+        columns=columns,
         records=int(rows),
         record_bytes=size_bytes,
     )

@@ -48,9 +48,7 @@ def to_regex(pattern: str) -> str:
         elif char == "?":
             made.append("[^/]")
         elif char == "\\":
-            if at == len(pattern):
-                raise _bad(pattern, "it ends in a backslash, expected a character after it")
-            made.append(re.escape(pattern[at]))
+            made.append(_escaped(pattern, at))
             at += 1
         elif char == "[":
             text, at = _bracket(pattern, at)
@@ -68,6 +66,12 @@ def to_regex(pattern: str) -> str:
     if in_braces:
         raise _bad(pattern, "it has a { without its }")
     return "".join(made)
+
+
+def _escaped(pattern: str, at: int) -> str:
+    if at == len(pattern):
+        raise _bad(pattern, "it ends in a backslash, expected a character after it")
+    return re.escape(pattern[at])
 
 
 def _bracket(pattern: str, at: int) -> tuple[str, int]:

@@ -22,7 +22,7 @@ from typing import TypeVar
 from penstock.local.crawler.found import Finding, Kind
 from penstock.local.crawler.hive import Column, merged_columns, similarity
 
-__all__ = ["File", "Group", "Part", "Rules", "group"]
+__all__ = ["File", "Group", "Part", "Rules", "files_apart", "group"]
 
 SIMILAR_ABOVE = 0.7
 MAX_SCHEMAS = 5
@@ -133,6 +133,11 @@ def group(files: Iterable[File], rules: Rules) -> tuple[Group, ...]:
     return tuple(sorted(made, key=lambda each: (each.path, each.kind.classification)))
 
 
+def files_apart(files: Iterable[File]) -> tuple[Group, ...]:
+    """Return a table for each file that was read."""
+    return tuple(_single(each) for each in files if each.finding)
+
+
 def _resolved(folder: _Folder, rules: Rules, apart: list[Group]) -> Group | None:
     """Return the folder as one unit, if it is one; what cannot be part of a unit goes to ``apart``."""
     if rules.level is not None and len(folder.path) == rules.level:
@@ -145,7 +150,7 @@ def _resolved(folder: _Folder, rules: Rules, apart: list[Group]) -> Group | None
         unit = _resolved(folder.folders[name], rules, apart)
         units += [unit] if unit else []
         others += unit is None
-    single = [_single(each) for each in folder.files if each.finding]
+    single = files_apart(folder.files)
     if rules.level is None:
         kept = _majority(units, others, single, rules)
         chosen = {id(unit) for unit in kept}
@@ -161,7 +166,7 @@ def _leaf(folder: _Folder, rules: Rules, apart: list[Group]) -> Group | None:
         return None
     parts = [_part((), [each]) for each in read]
     if len(_clusters(parts, rules)) > 1:
-        apart += [_single(each) for each in read]
+        apart += files_apart(read)
         return None
     return Group(path=folder.path, parts=(_part((), folder.files),))
 

@@ -21,6 +21,7 @@ from penstock.local.crawler.samples import MIB, Sample
 __all__ = ["JsonPath", "classify", "value_type"]
 
 MAX_BYTES = 10 * MIB
+MAX_DEPTH = 50
 BLANKS = " \t\r\n"
 
 
@@ -73,7 +74,7 @@ def classify(
             return None
         try:
             values, read_chars = _values(content, sample.whole, path)
-        except ValueError:
+        except (ValueError, RecursionError):  # some thousand brackets, one in the other
             return None
         if values or sample.whole or more is None or len(sample.data) >= MAX_BYTES:
             break
@@ -114,8 +115,8 @@ def _columns(values: Sequence[Any]) -> tuple[Column, ...]:
     )
 
 
-def value_type(value: Any) -> Type:
-    """Return the type of a value as JSON has it.
+def value_type(value: Any, depth: int = 0) -> Type:
+    """Return the type of a value as JSON has it; what lies deeper than 50 levels is text.
 
     >>> str(value_type({"a": [1, 2.5], "b": {"c": None}}))
     'struct<a:array<double>,b:struct<c:string>>'
@@ -129,10 +130,12 @@ def value_type(value: Any) -> Type:
         return "int" if small else "bigint" if fits else "string"
     if isinstance(value, float):
         return "double"
+    if isinstance(value, list | dict) and depth >= MAX_DEPTH:
+        return "string"
     if isinstance(value, list):
-        return Array(merge_all(map(value_type, value)))
+        return Array(merge_all(value_type(item, depth + 1) for item in value))
     if isinstance(value, dict):
-        return Struct(tuple((name, value_type(item)) for name, item in value.items()))
+        return Struct(tuple((name, value_type(item, depth + 1)) for name, item in value.items()))
     return "string"
 
 

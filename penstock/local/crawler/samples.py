@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"\xff\x06\x00\x00sNaPpY", "snappy"),
 )
+# RuntimeError: a zip with a password, or packed in a way that zipfile does not know.
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 ARROW_NAMES = {"gzip": "gzip", "bzip2": "bz2", "lz4": "lz4"}
 MAGIC_BYTES = 16
 SNAPPY_DATA, SNAPPY_PLAIN, SNAPPY_HEADER = 0x00, 0x01, 0xFF
@@ -66,7 +69,7 @@ def take(stream: Any, size_bytes: int, limit_bytes: int) -> Sample:
         return Sample(data=data, whole=len(data) >= size_bytes, compression="none", expansion=1.0)
     try:
         data, read_bytes = _decompressed(stream, compression, limit_bytes + 1)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"it begins like {compression}, and cannot be read as such: {error}"
         ) from None

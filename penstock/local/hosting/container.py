@@ -108,7 +108,7 @@ class Container:
         """
         port = self._port
         if port is None or not self._ready.is_set():
-            raise Unreachable("the container is starting")
+            raise Unreachable("the container is not running")
         return ask(port, method, path, body=body, headers=headers, timeout_s=timeout_s)
 
     def stop(self, grace_s: float) -> None:

@@ -227,7 +227,7 @@ class Endpoint:
         name = config["VariantName"]
         specs = containers_of(self._site, self._region, config["ModelName"])
         place = Place(
-            folder=self._site.workdir("endpoints", f"{self.name}-{number}", name),
+            folder=self._site.workdir("endpoints", f"{number}-{self.name}-{name}"),
             region=self._region,
             group=self.group,
             stream=f"{name}/local-{number}",

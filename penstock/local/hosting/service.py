@@ -26,7 +26,7 @@ VARIANT_REFUSED = {
     "ManagedInstanceScaling": "name InitialInstanceCount",
     "CapacityReservationConfig": "leave it out",
 }
-# moto knows some instance types only; the name goes back as it came.
+# What stands for instance types that are newer than moto; the name goes back as it came.
 MOTO_INSTANCE = "ml.m5.large"
 STARTUP = "ContainerStartupHealthCheckTimeoutInSeconds"
 SHORTEST_STARTUP_S = 60
@@ -92,8 +92,11 @@ class Hosting:
         name = call.body["EndpointConfigName"]
         if self._there(call.region, "DescribeEndpointConfig", EndpointConfigName=name):
             raise _exists("endpoint configuration", call.region, "endpoint-config", name)
-        known = [{**each, "InstanceType": MOTO_INSTANCE} for each in variants]
-        answer = self._site.moto.forward(call, {**call.body, "ProductionVariants": known})
+        try:
+            return self._site.moto.forward(call)
+        except AwsError:
+            known = [{**each, "InstanceType": MOTO_INSTANCE} for each in variants]
+            answer = self._site.moto.forward(call, {**call.body, "ProductionVariants": known})
         self._variants[call.region, name] = variants
         return answer
 

@@ -34,6 +34,7 @@ STARTUP_S = 240.0
 PARAMETERS_S = 10.0
 GRACE_S = 2.0
 RETRY_PAUSE_S = 0.2
+MOST_AWAY = 50
 REMEDY = "See job logs for more information"
 DEFAULTS: Mapping[str, Any] = {
     "MaxConcurrentTransforms": 1,
@@ -264,21 +265,20 @@ class TransformJob:
 
     def _answer(self, chain: Chain, payload: bytes) -> bytes:
         """Return what is kept of the answer to a payload; tries again after a server's error."""
-        sent, tries = self._processing.sent(payload), 0
+        sent, tries, away = self._processing.sent(payload), 0, 0
         while True:
             try:
                 reply = chain.invoke(sent, self._headers(), self._limits.timeout_s)
                 break
-            except Unreachable as error:  # it died, and is started again
+            except Unreachable as error:  # it died, and is started again: that is no try
+                away += 1
                 reason = chain.wait(lambda: self._stopped)
-                failure = ContainerError("primary", 503, reason or str(error))
-                if reason is not None:
-                    raise failure from None
+                if reason is not None or away > MOST_AWAY:
+                    raise ContainerError("primary", 503, reason or str(error)) from None
             except ContainerError as error:
-                failure = error
-            tries += 1
-            if 400 <= failure.status < 500 or tries > self._limits.retries or self._stopped:
-                raise failure
+                tries += 1
+                if 400 <= error.status < 500 or tries > self._limits.retries or self._stopped:
+                    raise
             self._stop.wait(RETRY_PAUSE_S)
         return self._assembled(self._processing.kept(payload, reply.body))
 

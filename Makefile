@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install lake demo test test-fast test-spark4 bench lint format lock clean
+.PHONY: help install lake demo demo-plane test test-fast test-spark4 bench lint format lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -41,6 +41,9 @@ lake: $(READY) ## Write the raw lake of the flights example
 demo: lake  ## Raw flights to trained, evaluated models and a report, on this machine
 	@$(BIN)/penstock run examples/flights/pipeline.yaml --root .
 	@echo "report: $(CURDIR)/reports/flights/index.html"
+
+demo-plane: lake ## The same data through AWS's own calls, on the local plane
+	@$(BIN)/python examples/flights/on_plane.py --root .
 
 test: $(READY) ## All tests that run on one machine
 	@$(BIN)/python -m pytest

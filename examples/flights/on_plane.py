@@ -261,7 +261,7 @@ def main(argv: list[str]) -> int:
         for name, run in work:
             with timed(times, name):
                 said = run()
-            console.print(f"{name:<7}{times[-1][1]:6.1f} s  {said}")
+            console.print(f"{name:<7}{times[-1][1]:6.1f} s  {said}", soft_wrap=True)
     console.print(f"total  {sum(seconds for _, seconds in times):6.1f} s")
     return 0
 

@@ -192,7 +192,7 @@ class HostRun:
             ending = None
         process.kill()  # the program, or children that it left behind
         self._read(process.remaining())
-        if failure := self._feeder_failure():
+        if failure := self.data_failure:
             # A program that reads less than all may fail, or succeed on too little.
             return "Failed", failure
         return ending or self._verdict(process.returncode)
@@ -200,7 +200,7 @@ class HostRun:
     def _limit(self, process: Process) -> Ending | None:
         """Return how the job ends if it must end now; the program may still run."""
         request, now = self.request, time.monotonic()
-        if self._feeder_failure():
+        if self.data_failure:
             return "Failed", None
         ending = self._asked()
         if ending is None and now - self._started > request.max_run_s:
@@ -236,7 +236,9 @@ class HostRun:
             return "Completed", None
         return "Failed", died(code or 0, self.layout.failure, self._last_lines)
 
-    def _feeder_failure(self) -> str | None:
+    @property
+    def data_failure(self) -> str | None:
+        """Why a channel could not be fed; None when all could."""
         return next((feeder.failure for feeder in self._feeders if feeder.failure), None)
 
     def _read(self, lines: Iterable[str]) -> None:

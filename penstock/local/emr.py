@@ -56,7 +56,6 @@ class Emr:
             "AddJobFlowSteps": self._add_steps,
             "CancelSteps": self._cancel_steps,
             "DescribeCluster": self._describe_cluster,
-            "DescribeJobFlows": self._describe_job_flows,
             "DescribeStep": self._describe_step,
             "GetAutoTerminationPolicy": self._get_policy,
             "ListClusters": self._list_clusters,
@@ -74,7 +73,7 @@ class Emr:
         """Leave it to the threads: they watch the site, and end their processes."""
 
     def _run_job_flow(self, call: Call) -> dict[str, Any]:
-        body = dict(call.body)
+        body, now = dict(call.body), time.time()
         _check_cluster(body)
         level = int(body.get("StepConcurrencyLevel", 1))
         steps = _steps(body.pop("Steps", None) or [], level, role=None)
@@ -82,6 +81,7 @@ class Emr:
         cluster = Cluster(
             self._site, body, id_=made["JobFlowId"], arn=made["ClusterArn"], region=call.region
         )
+        cluster.created = now
         with self._lock:
             self._clusters[cluster.id] = cluster
         cluster.start(steps)
@@ -169,15 +169,6 @@ class Emr:
                         }
                     )
         return _page("Clusters", found, call.body.get("Marker"))
-
-    def _describe_job_flows(self, call: Call) -> dict[str, Any]:
-        del call
-        raise AwsError(
-            REFUSED,
-            "emr.DescribeJobFlows is not in the local plane: EMR has deprecated it\n"
-            "  call ListClusters, DescribeCluster and ListSteps",
-            status=501,
-        )
 
     def _terminate(self, call: Call) -> dict[str, Any]:
         clusters = [self._cluster(call, id_) for id_ in call.body["JobFlowIds"]]

@@ -18,6 +18,7 @@ PACKAGES = {"emr-serverless": "emrserverless", "sagemaker-runtime": "sagemakerru
 
 # What moto remembers although it would have to do something, and nothing here does: refused.
 PRETENDED: Mapping[str, frozenset[str]] = {
+    "emr": frozenset({"DescribeJobFlows"}),  # long deprecated, and moto knows no step's true state
     "sagemaker": frozenset(
         {
             "CreateAutoMLJobV2",
@@ -30,6 +31,7 @@ PRETENDED: Mapping[str, frozenset[str]] = {
             "StartPipelineExecution",
         }
     ),
+    "sagemaker-runtime": frozenset({"InvokeEndpointAsync"}),
 }
 
 

@@ -77,12 +77,8 @@ class Plane:
             )
         line = self._first_line()
         if not line:
-            self.stop()
-            tail = (
-                (self.folder / LOG).read_text(errors="replace")[-2000:]
-                if self.folder.exists()
-                else ""
-            )
+            tail = (self.folder / LOG).read_text(errors="replace")[-2000:]
+            self.stop()  # a temporary folder goes with it
             raise ServiceError(
                 f"local plane: it did not start within {START_DEADLINE_S:g} s\n{tail}\n"
                 "  is the port free, and the extra installed: pip install 'penstock[local]'?"

@@ -30,6 +30,7 @@ S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 # compiler costs more than it gives back: a merge of 600 rows took 37 s of processor time with it and 21 s
 # without, one of 336,776 rows 88 s and 72 s. spark.driver.extraJavaOptions come later, and win.
 JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+INSTALL_JARS = "pip install --no-deps sagemaker-pyspark==1.4.5"
 CLASS_PATH = "spark.driver.extraClassPath"
 PYTHON = ("spark.pyspark.driver.python", "spark.pyspark.python")
 PYTHON_VARIABLES = ("PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON")
@@ -70,17 +71,17 @@ def prepared(
     fetcher = Fetcher(folder / "fetched")
     script = fetcher.fetched(submission.script)
     files = laid_out(submission.files, fetcher, cwd)
-    variables = {**environment, "TMPDIR": str(tmp)}
+    variables = {**environment, "TMPDIR": str(tmp), **submission.environment}
+    roots = [variables.get("PYTHONPATH"), os.environ.get("PYTHONPATH")]
     if submission.engine == "python":
         command = [sys.executable, script]
-        variables["PYTHONPATH"] = ":".join(files.get("spark.submit.pyFiles", ()))
+        modules = files.get("spark.submit.pyFiles", ())
+        roots += [str(Path(m).parent) if m.endswith(".py") else m for m in modules]
     else:
         _write_defaults(conf, tmp, submission, files, environment)
         command = [str(_spark_home() / "bin" / "spark-submit"), *_options(submission, conf), script]
-        variables |= _spark_variables(conf)
-    variables |= submission.environment
-    if mine := os.environ.get("PYTHONPATH"):
-        variables["PYTHONPATH"] = ":".join(filter(None, [variables.get("PYTHONPATH"), mine]))
+        variables = _spark_variables(conf) | variables
+    variables["PYTHONPATH"] = ":".join(root for root in roots if root)
     # The child's standard output alone goes through a pipe, as its end tells that the child has ended.
     redirected = ("/bin/sh", "-c", 'exec "$@" 2>"$0"', str(stderr), *command, *submission.arguments)
     return Child(argv=redirected, cwd=cwd, environment=clean_environment(variables))
@@ -177,12 +178,12 @@ def _spark_home() -> Path:
 @lru_cache(maxsize=1)
 def _jars() -> tuple[str, ...]:
     """Return the jars of S3A and its AWS client."""
-    folder = _installed("sagemaker_pyspark", "pip install 'penstock[local]'") / "jars"
+    folder = _installed("sagemaker_pyspark", f"for its jars: {INSTALL_JARS}") / "jars"
     found = [*folder.glob("hadoop-aws-*.jar"), *folder.glob("aws-java-sdk-bundle-*.jar")]
     if len(found) != 2:
         raise InputError(
             f"sagemaker-pyspark has no jars of hadoop-aws and the AWS client in {str(folder)!r}\n"
-            "  install sagemaker-pyspark 1.4.5, which carries them"
+            f"  {INSTALL_JARS}"
         )
     return tuple(str(path) for path in found)
 

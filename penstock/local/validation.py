@@ -111,7 +111,8 @@ def _text(shape: Any, value: str, path: str) -> Iterator[str]:
         return
     yield from _length(shape, value, path)
     pattern = shape.metadata.get("pattern")
-    if pattern and not _compiled(pattern).fullmatch(value):
+    compiled = _compiled(pattern) if pattern else None
+    if compiled is not None and not compiled.fullmatch(value):
         yield _failed(value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
 
@@ -130,5 +131,11 @@ def _failed(value: Any, path: str, constraint: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """Return Java's pattern as Python has it; None for the few that Python does not take."""
+    for theirs, ours in ((r"\p{L}", r"\w"), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s")):
+        pattern = pattern.replace(theirs, ours)
+    try:
+        return re.compile(pattern, re.DOTALL)
+    except re.error:
+        return None

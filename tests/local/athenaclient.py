@@ -55,7 +55,9 @@ class AthenaClient:
         """Run to failure and return the reason."""
         found = self.ended(sql, **more)
         assert found["Status"]["State"] == "FAILED"
-        assert found["Status"]["AthenaError"]["ErrorMessage"] == found["Status"]["StateChangeReason"]
+        assert (
+            found["Status"]["AthenaError"]["ErrorMessage"] == found["Status"]["StateChangeReason"]
+        )
         return str(found["Status"]["StateChangeReason"])
 
     def page(self, name: str, **more: Any) -> tuple[list[list[str | None]], dict[str, Any]]:

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 MODE, NAME = os.environ.get("MODE", ""), os.environ.get("NAME", "")
 PARAMETERS = os.environ.get("PARAMETERS", "")
@@ -64,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     assert sys.argv[1:] == ["serve"]
     print("starting", NAME, flush=True)
-    if MODE == "exits" or not os.path.exists(LICENCE):
+    if MODE == "exits" or not Path(LICENCE).exists():
         print("no licence found", flush=True)
         sys.exit(3)
     port = int(os.environ["SAGEMAKER_BIND_TO_PORT"])

@@ -127,12 +127,20 @@ def test_formats_written_and_read(client, kind):
     )
     table = f"t_{kind.lower()}"
     client.run(f"CREATE TABLE {table} WITH (format = '{kind}') AS {values}")
-    client.run(
-        f"INSERT INTO {table} SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"
-    )
+    client.run(f"INSERT INTO {table} SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL")
 
     assert client.rows(f"SELECT * FROM {table} ORDER BY a") == [
-        ["1", 'é"x,', "1.50", "2020-01-02", "2020-01-02 03:04:05.678", "[1, 2]", "2.5", "true", "{k=1}"],
+        [
+            "1",
+            'é"x,',
+            "1.50",
+            "2020-01-02",
+            "2020-01-02 03:04:05.678",
+            "[1, 2]",
+            "2.5",
+            "true",
+            "{k=1}",
+        ],
         [None] * 9,
     ]
 
@@ -147,7 +155,9 @@ def test_ctas_partitions_and_their_limit(client):
     assert client.lines("SHOW PARTITIONS t_parts") == [
         f"p={p}/q={q}" for p in range(3) for q in range(2)
     ]
-    assert client.rows("SELECT sum(x), count(*) FROM t_parts WHERE p = 1 AND q = '0'") == [["14", "2"]]
+    assert client.rows("SELECT sum(x), count(*) FROM t_parts WHERE p = 1 AND q = '0'") == [
+        ["14", "2"]
+    ]
     before = client.keys("results/tables/")
     many = "SELECT x, x AS p FROM UNNEST(sequence(1, {})) AS t(x)"
     where = "WITH (partitioned_by = ARRAY['p']) AS "
@@ -200,15 +210,17 @@ def test_ctas_refusals(client):
     assert failed(CTAS.format("n") + "SELECT now() AS a") == (
         "NOT_SUPPORTED: Unsupported Hive type: timestamp(3) with time zone"
     )
-    assert failed("CREATE TABLE n WITH (bucketed_by = ARRAY['a'], bucket_count = 2) AS SELECT 1 AS a") == (
-        "NOT_SUPPORTED: the local plane has no buckets: bucketed_by in table"
-    )
+    assert failed(
+        "CREATE TABLE n WITH (bucketed_by = ARRAY['a'], bucket_count = 2) AS SELECT 1 AS a"
+    ) == ("NOT_SUPPORTED: the local plane has no buckets: bucketed_by in table")
     assert failed("CREATE TABLE n WITH (partitioned_by = ARRAY['a']) AS SELECT 1 AS a, 2 AS b") == (
         "HIVE_COLUMN_ORDER_MISMATCH: Partition keys must be the last columns in the table and in the "
         "same order as the table properties: [a]"
     )
     location = client.put("taken/x", "1").removesuffix("x")
-    assert failed(f"CREATE TABLE n WITH (external_location = '{location}') AS SELECT 1 AS a").startswith(
+    assert failed(
+        f"CREATE TABLE n WITH (external_location = '{location}') AS SELECT 1 AS a"
+    ).startswith(
         f"HIVE_PATH_ALREADY_EXISTS: Target directory for table '{client.database}.n' already exists: {location}"
     )
 
@@ -236,7 +248,10 @@ def test_ddl_of_databases_and_tables(client):
     client.run("CREATE DATABASE IF NOT EXISTS ddl_one COMMENT 'x'")
     client.run("CREATE SCHEMA ddl_two")
 
-    assert [name for name in client.lines("SHOW DATABASES") if name.startswith("ddl")] == ["ddl_one", "ddl_two"]
+    assert [name for name in client.lines("SHOW DATABASES") if name.startswith("ddl")] == [
+        "ddl_one",
+        "ddl_two",
+    ]
     assert client.lines("SHOW DATABASES LIKE 'ddl_t*'") == ["ddl_two"]
     client.run(
         "CREATE EXTERNAL TABLE ddl_one.`t` (`a` int COMMENT 'it\\'s', b array<struct<x:int,y:decimal(10,2)>>)\n"
@@ -328,11 +343,20 @@ def test_partitions_by_hand_and_by_repair(client):
         ("selec 1", "line 1:1: mismatched input 'selec'"),
         ("SELECT a FROM", "line 1:14: mismatched input '<EOF>'"),
         ("CREATE EXTERNAL TABLE", None),
-        ("EXPLAIN SELECT 1", "NOT_SUPPORTED: the local plane has no EXPLAIN: its plans would be another engine's"),
+        (
+            "EXPLAIN SELECT 1",
+            "NOT_SUPPORTED: the local plane has no EXPLAIN: its plans would be another engine's",
+        ),
         ("DELETE FROM t", "NOT_SUPPORTED: the local plane has no DELETE: it needs Iceberg tables"),
         ("GRANT ALL ON t TO x", "Queries of this type are not supported"),
-        ("SELECT 1; SELECT 2", "SYNTAX_ERROR: Only one sql statement is allowed. Got: SELECT 1; SELECT 2"),
-        ("CREATE TABLE t (a int)", "NOT_SUPPORTED: the local plane has no CREATE TABLE with columns: it needs Iceberg; say CREATE EXTERNAL TABLE"),
+        (
+            "SELECT 1; SELECT 2",
+            "SYNTAX_ERROR: Only one sql statement is allowed. Got: SELECT 1; SELECT 2",
+        ),
+        (
+            "CREATE TABLE t (a int)",
+            "NOT_SUPPORTED: the local plane has no CREATE TABLE with columns: it needs Iceberg; say CREATE EXTERNAL TABLE",
+        ),
     ],
 )
 def test_wrong_sql_is_refused_at_the_start(client, sql, message):
@@ -382,7 +406,12 @@ def test_stop(client):
     huge = "SELECT count(*) FROM UNNEST(sequence(1, 3000)) AS a(x), UNNEST(sequence(1, 3000)) AS b(y), UNNEST(sequence(1, 100000)) AS c(z) WHERE x * y % 7 = z % 5"
     name = client.start(huge)
     until = time.monotonic() + 30
-    while client.athena.get_query_execution(QueryExecutionId=name)["QueryExecution"]["Status"]["State"] != "RUNNING":
+    while (
+        client.athena.get_query_execution(QueryExecutionId=name)["QueryExecution"]["Status"][
+            "State"
+        ]
+        != "RUNNING"
+    ):
         assert time.monotonic() < until
 
     client.athena.stop_query_execution(QueryExecutionId=name)
@@ -416,7 +445,10 @@ def test_token_makes_a_query_run_once(client):
     first = client.start("SELECT 1", ClientRequestToken=token)
 
     assert client.start("SELECT 1", ClientRequestToken=token) == first
-    assert refusal(client, "SELECT 2", ClientRequestToken=token) == "Idempotent parameters do not match"
+    assert (
+        refusal(client, "SELECT 2", ClientRequestToken=token)
+        == "Idempotent parameters do not match"
+    )
 
 
 def test_workgroups(client):
@@ -454,13 +486,20 @@ def test_what_a_query_may_read_is_limited(client):
     client.put("big/a.txt", f"{line}\n" * 11_000)
     client.run(f"CREATE EXTERNAL TABLE t_big (a string) LOCATION 's3://{client.bucket}/big/'")
     client.athena.create_work_group(
-        Name="small", Configuration={"BytesScannedCutoffPerQuery": 10_000_000, "EnforceWorkGroupConfiguration": False}
+        Name="small",
+        Configuration={
+            "BytesScannedCutoffPerQuery": 10_000_000,
+            "EnforceWorkGroupConfiguration": False,
+        },
     )
 
     found = client.ended("SELECT count(a) FROM t_big", WorkGroup="small")
 
     assert found["Status"]["State"] == "CANCELLED"
-    assert found["Status"]["StateChangeReason"] == "Query cancelled! : Bytes scanned limit was exceeded"
+    assert (
+        found["Status"]["StateChangeReason"]
+        == "Query cancelled! : Bytes scanned limit was exceeded"
+    )
     assert client.rows("SELECT count(a) FROM t_big") == [["11000"]]
 
 
@@ -471,7 +510,9 @@ def test_metadata_comes_from_glue(client):
     table = athena.get_table_metadata(
         CatalogName="AwsDataCatalog", DatabaseName=client.database, TableName="t_meta"
     )["TableMetadata"]
-    names = [each["Name"] for each in athena.list_databases(CatalogName="AwsDataCatalog")["DatabaseList"]]
+    names = [
+        each["Name"] for each in athena.list_databases(CatalogName="AwsDataCatalog")["DatabaseList"]
+    ]
 
     assert table["Columns"] == [{"Name": "a", "Type": "int"}]
     assert client.database in names

@@ -24,6 +24,7 @@ from penstock.local.crawler import CustomClassifier, hive
 from penstock.local.crawler.csvformat import CsvRules, cell_type
 from penstock.local.crawler.hive import Array, Map, Struct
 from penstock.local.crawler.jsonformat import JsonPath
+from penstock.local.crawler.samples import Ahead
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -464,6 +465,29 @@ def test_any_bytes_at_all_are_one_table(body: bytes, edits: list[tuple[int, int,
         return
 
     assert crawled({"file": body}).tables[0].name == "raw"
+
+
+PLACES = st.integers(-3, 40)
+
+
+@given(
+    st.binary(max_size=30),
+    st.integers(0, 35),
+    st.lists(st.tuples(PLACES, st.integers(0, 2), PLACES)),
+)
+def test_reading_ahead_changes_nothing(
+    body: bytes, ahead: int, moves: list[tuple[int, int, int]]
+) -> None:
+    plain, read_ahead = io.BytesIO(body), Ahead(io.BytesIO(body), ahead, len(body))
+    for offset, whence, count in moves:
+        base = [0, plain.tell(), len(body)][whence]
+        if base + offset < 0:
+            continue
+        assert read_ahead.seek(offset, whence) == plain.seek(offset, whence)
+        assert read_ahead.read(count if count >= 0 else -1) == plain.read(
+            count if count >= 0 else -1
+        )
+        assert read_ahead.tell() == plain.tell()
 
 
 @pytest.mark.parametrize("body", ["[" * 200_000, '{"a":' * 900 + "1" + "}" * 900])

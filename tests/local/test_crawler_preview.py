@@ -88,6 +88,11 @@ CASES: dict[str, tuple[dict[str, str], tuple[str, str, str]]] = {
         ("t", "{root}/t/a.txt is UNKNOWN: no classifier knows it",
          "mend it, or leave it out with a pattern in Exclusions"),
     ),
+    "rows of different length": (
+        {"t/a.csv": "a,b\n1,2\n3,4,5\n6,7\n"},
+        ("t", "{root}/t/a.csv is UNKNOWN: it looks like CSV, and is none: row 3 has 3 columns, most "
+         "rows have 2", "mend it, or leave it out with a pattern in Exclusions"),
+    ),
     "hidden files": (
         {"t/a.json": JSON, "t/_SUCCESS": "x", "t/.tmp/a": CSV},
         ("skipped", "2 files are hidden, like _SUCCESS: their name or a folder's begins with _ or .: "

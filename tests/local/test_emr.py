@@ -10,9 +10,9 @@ import time
 import zipfile
 from pathlib import Path
 
-import boto3  # noqa: TID251  the tests are the plane's clients
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 import pytest
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError, WaiterError  # type: ignore[import-untyped]
 
 DEADLINE_S = 120
 FAST = {"Delay": 1, "MaxAttempts": DEADLINE_S}
@@ -31,7 +31,7 @@ FAILS = "raise ValueError('no such day: 2024-13-01')"
 EXITS = "import sys; sys.exit('error: table is empty\\n  mend it')"
 STAYS = """
 import os, subprocess, sys, time
-import boto3  # noqa: TID251  the tests are the plane's clients
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 child = subprocess.Popen(["sleep", "600"])
 key, bucket = sys.argv[2], sys.argv[1]
 boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=f"{os.getpid()} {os.getppid()} {child.pid}")
@@ -371,8 +371,8 @@ def test_what_the_plane_has_not_is_refused_with_words(emr):
     )
     assert refused(emr.describe_job_flows) == (
         "NotSupportedByLocalPlane",
-        "emr.DescribeJobFlows is not in the local plane: EMR has deprecated it\n"
-        "  call ListClusters, DescribeCluster and ListSteps",
+        "emr.DescribeJobFlows is not in the local plane: it would need AWS itself\n"
+        "  docs/local-plane.md lists what is real, what is recorded only and what is refused",
     )
 
 

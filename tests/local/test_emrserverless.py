@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import time
 
-import boto3  # noqa: TID251  the tests are the plane's clients
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 DEADLINE_S = 120
 ROLE = "arn:aws:iam::123456789012:role/run"

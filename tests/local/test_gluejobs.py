@@ -6,9 +6,9 @@ import itertools
 import time
 from pathlib import Path
 
-import boto3  # noqa: TID251  the tests are the plane's clients
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from penstock.local import gluejobs
 from penstock.local.site import Site
@@ -36,7 +36,9 @@ try:
 except NotImplementedError as error:
     print(error)
 """
-ARGUMENTS = "import sys; print(sys.argv[1:]); sys.stderr.write('on the other stream')"
+ARGUMENTS = (
+    "import lib, sys; print(lib.greeting(), sys.argv[1:]); sys.stderr.write('on the other stream')"
+)
 FAILS = "import sys; print('some output'); raise KeyError('amount')"
 STAYS = """
 import os, sys, time
@@ -140,9 +142,15 @@ def test_a_spark_script_gets_its_arguments_files_and_settings(bucket):
 
 def test_a_plain_python_script_gets_what_glue_adds_and_no_special_arguments(bucket):
     script = put(bucket, "arguments.py", ARGUMENTS)
+    library = put(bucket, "plain/lib.py", "def greeting(): return 'moin'")
+    zipped = put(bucket, "plain/x.zip", "")
     name = job(
         script,
-        DefaultArguments={"--enable-job-insights": "true", "--root": "s3://lake"},
+        DefaultArguments={
+            "--extra-py-files": f"{library},{zipped}",
+            "--enable-job-insights": "true",
+            "--root": "s3://lake",
+        },
         NonOverridableArguments={"--fixed": "1"},
     )
 
@@ -158,7 +166,7 @@ def test_a_plain_python_script_gets_what_glue_adds_and_no_special_arguments(buck
         "--fixed",
         "1",
     ]
-    assert lines("output", run) == [str(given)]
+    assert lines("output", run) == [f"moin {given}"]
     assert lines("error", run)[-1] == "on the other stream"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-import boto3  # noqa: TID251  the tests are the plane's clients
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 
 DEADLINE_S = 240
 SCRIPT = """
@@ -35,7 +35,7 @@ def test_fifty_jobs_at_once_end_as_their_scripts_say(plane):
         Name="many",
         Role="role",
         Command={"Name": "pythonshell", "ScriptLocation": script},
-        ExecutionProperty={"MaxConcurrentRuns": 40},
+        ExecutionProperty={"MaxConcurrentRuns": 44},
     )
     application = serverless.create_application(
         name="many", releaseLabel="emr-7.13.0", type="SPARK"
@@ -43,7 +43,7 @@ def test_fifty_jobs_at_once_end_as_their_scripts_say(plane):
 
     runs = {
         number: glue.start_job_run(JobName="many", Arguments={"--number": str(number)})["JobRunId"]
-        for number in range(40)
+        for number in range(44)
     }
     jobs = {
         number: serverless.start_job_run(
@@ -51,12 +51,12 @@ def test_fifty_jobs_at_once_end_as_their_scripts_say(plane):
             executionRoleArn="arn:aws:iam::123456789012:role/run",
             jobDriver={"sparkSubmit": {"entryPoint": script, "entryPointArguments": [str(number)]}},
         )["jobRunId"]
-        for number in range(40, 45)
+        for number in range(44, 47)
     }
     cluster = emr.run_job_flow(
         Name="many",
         ReleaseLabel="emr-7.13.0",
-        StepConcurrencyLevel=5,
+        StepConcurrencyLevel=3,
         Instances={"MasterInstanceType": "m5.xlarge", "InstanceCount": 1},
         Steps=[
             {
@@ -67,7 +67,7 @@ def test_fifty_jobs_at_once_end_as_their_scripts_say(plane):
                     "Args": ["spark-submit", script, str(number)],
                 },
             }
-            for number in range(45, 50)
+            for number in range(47, 50)
         ],
     )["JobFlowId"]
 
@@ -97,8 +97,8 @@ def test_fifty_jobs_at_once_end_as_their_scripts_say(plane):
             f"error: {number} will not do" if failed else "",
         )
     assert Counter(state for state, _ in found.values()) == {
-        "SUCCEEDED": 32,
-        "SUCCESS": 4,
-        "COMPLETED": 4,
+        "SUCCEEDED": 35,
+        "SUCCESS": 2,
+        "COMPLETED": 3,
         "FAILED": 10,
     }

@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-import boto3  # noqa: TID251  the tests are the plane's clients
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -83,12 +83,13 @@ def both(plane, spark, tmp_path_factory):
         s3.upload_file(str(JOBS / f"{stage}.py"), "stages-code", f"{stage}.py")
 
     flags = ("--spec", "s3://stages-emr/pipeline.yaml", "--root", "s3://stages-emr")
-    cluster = submitted(*((f"s3://stages-code/{stage}.py", *flags) for stage in STAGES))
+    small = ("--conf", "spark.sql.shuffle.partitions=2")
+    cluster = submitted(*((*small, f"s3://stages-code/{stage}.py", *flags) for stage in STAGES))
     glue.create_job(
         Name="merge",
         Role="role",
         Command={"Name": "glueetl", "ScriptLocation": "s3://stages-code/merge.py"},
-        DefaultArguments={"--root": "s3://nowhere", "--enable-metrics": "true"},
+        DefaultArguments={"--root": "s3://nowhere", "--conf": "spark.sql.shuffle.partitions=2"},
     )
     arguments = {"--spec": "s3://stages-glue/pipeline.yaml", "--root": "s3://stages-glue"}
     run = glue.start_job_run(JobName="merge", Arguments=arguments)["JobRunId"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3  # noqa: TID251  an unmodified client is what is tested
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  an unmodified client is what is tested
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,7 +91,7 @@ def fits(plane: Plane, tmp_path_factory: pytest.TempPathFactory, jars: list[str]
 def fit_of(job: str, folder: Path, rows: np.ndarray, labels: np.ndarray) -> Fit:
     described = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)
     uri = described["ModelArtifacts"]["S3ModelArtifacts"]
-    assert uri == f"s3://{BUCKET}/models/{job}/output/model.tar.gz"
+    assert uri == f"s3://{BUCKET}/models/{job}/{job}/output/model.tar.gz"  # it adds the name, too
     unpack_model(uri, folder)
     return Fit(rows, labels, load_model(folder), described)
 

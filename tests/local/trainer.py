@@ -37,7 +37,10 @@ def read(channel: str, epoch: int, limit: int = -1) -> bytes:
     """Return an epoch, or its first bytes and then close early."""
     found = b""
     with fifo(channel, epoch).open("rb", buffering=0) as stream:
-        while len(found) != limit and (piece := stream.read(1 << 16 if limit < 0 else limit)):
+        while len(found) != limit:
+            piece = stream.read(1 << 16 if limit < 0 else limit - len(found))
+            if not piece:
+                break
             found += piece
     return found
 
@@ -103,10 +106,15 @@ def stubborn() -> None:
 
 def fail() -> None:
     """Fail with a reason."""
-    if HOST == HYPERPARAMETERS.get("host", HOST):
+    if HYPERPARAMETERS.get("host", HOST) == HOST:
         (BASE / "output" / "failure").write_text(HYPERPARAMETERS["reason"])
         sys.exit(3)
     time.sleep(600)
+
+
+def clash() -> None:
+    """Write another file of the same name on each host."""
+    (MODEL / "model").write_text(HOST)
 
 
 def die() -> None:
@@ -130,7 +138,7 @@ def slowly() -> None:
 def checkpoints() -> None:
     """Change the checkpoints that were there."""
     folder = Path(config("checkpointconfig")["LocalPath"])
-    found = {path.name: path.read_text() for path in folder.iterdir()}
+    found = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
     (folder / "old").unlink(missing_ok=True)
     (folder / "step").write_text(str(int(found.get("step", "0")) + 1))
     (folder / "half.sagemaker-ignore").write_text("not this")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,13 +31,16 @@ def training_plane(folder: Path, **settings: str) -> Iterator[Plane]:
     mapping = {"*/trainer:*": {"command": ["python", str(PROGRAM)], "environment": {"MAPPED": "1"}}}
     (folder / "images.json").write_text(json.dumps(mapping))
     given = {f"PENSTOCK_TRAINING_{name.upper()}": value for name, value in settings.items()}
+    before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:
         with Plane(folder) as plane:
             yield plane
     finally:
-        for name in given:
-            del os.environ[name]
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def channel(name: str, uri: str, kind: str = "S3Prefix", **more: Any) -> dict[str, Any]:
@@ -56,7 +58,8 @@ class Jobs:
         )
         self.plane = plane
         self.sagemaker, self.s3, self.logs = (
-            session.client(name, endpoint_url=plane.endpoint) for name in ("sagemaker", "s3", "logs")
+            session.client(name, endpoint_url=plane.endpoint)
+            for name in ("sagemaker", "s3", "logs")
         )
 
     def put(self, bucket: str, objects: Mapping[str, bytes]) -> None:
@@ -155,7 +158,7 @@ def processes_of(folder: Path) -> list[str]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            where = os.readlink(path / "cwd")
+            where = str((path / "cwd").readlink())
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         named = str(folder) in command or where.startswith(str(folder))
@@ -166,6 +169,3 @@ def processes_of(folder: Path) -> list[str]:
 
 def fifos_of(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_fifo()]
-
-
-PYTHON = sys.executable

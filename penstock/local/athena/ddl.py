@@ -113,7 +113,9 @@ def _drop_database(session: _Session) -> Listing:
     if session.catalog.database(name) is None:
         if lenient:
             return Listing()
-        raise QueryError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
+        raise QueryError(
+            f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}"
+        )
     if not cascade and session.catalog.tables(name):
         raise QueryError(
             f"FAILED: Execution Error, return code 1 from {HIVE}. InvalidOperationException"
@@ -128,7 +130,9 @@ def _drop_database(session: _Session) -> Listing:
 def _create_external(session: _Session) -> Listing:
     schema, given, lenient = create_external(session.cursor, session.database)
     if session.catalog.database(schema) is None:
-        raise QueryError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {schema}")
+        raise QueryError(
+            f"FAILED: SemanticException [Error 10072]: Database does not exist: {schema}"
+        )
     if session.catalog.table(schema, given["Name"]) is not None:
         if lenient:
             return Listing()
@@ -179,7 +183,9 @@ def create_view(
     found = catalog.table(schema, name)
     if found is not None and (not found.is_view or not replace):
         kind = "View" if found.is_view else "Table"
-        raise QueryError(f"TABLE_ALREADY_EXISTS: line 1:1: {kind} already exists: '{schema}.{name}'")
+        raise QueryError(
+            f"TABLE_ALREADY_EXISTS: line 1:1: {kind} already exists: '{schema}.{name}'"
+        )
     given = {
         "Name": name,
         "TableType": "VIRTUAL_VIEW",
@@ -361,7 +367,9 @@ def _in_database(session: _Session) -> str:
     cursor = session.cursor
     name = cursor.name() if cursor.take("IN") or cursor.take("FROM") else session.database
     if session.catalog.database(name) is None:
-        raise QueryError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
+        raise QueryError(
+            f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}"
+        )
     return name
 
 

@@ -119,7 +119,9 @@ class Engine(DuckDB):
         def window_sql(self, expression: exp.Window) -> str:
             """Write a function over a window."""
             this = expression.this
-            if not isinstance(this, exp.Anonymous | exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
+            if not isinstance(
+                this, exp.Anonymous | exp.Filter | exp.IgnoreNulls | exp.RespectNulls
+            ):
                 return super().window_sql(expression)
             around, inner = self._around(this)
             bare = expression.copy()
@@ -207,7 +209,9 @@ def _unknown(node: exp.Anonymous) -> QueryError:
 
     name = node.name.lower()
     if name in REFUSED:
-        return unsupported(f"function {name}: {REFUSED[name]}" if REFUSED[name] else f"function {name}")
+        return unsupported(
+            f"function {name}: {REFUSED[name]}" if REFUSED[name] else f"function {name}"
+        )
     line, column = place(node)
     return syntax("FUNCTION_NOT_FOUND", line, column, f"Function '{name}' not registered")
 

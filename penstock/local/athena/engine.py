@@ -185,9 +185,9 @@ def worded(error: Exception, original: str) -> QueryError:
     own = OURS.search(text) or CODES.search(text)
     if own:
         return QueryError(own[1].strip().strip("'"), kind=1100)
-    missing = re.search(r'(?:Referenced column|Column) "?([^"\s]+)"? (?:was )?not found', text) or re.search(
-        r'does not have a column named "([^"]+)"', text
-    )
+    missing = re.search(
+        r'(?:Referenced column|Column) "?([^"\s]+)"? (?:was )?not found', text
+    ) or re.search(r'does not have a column named "([^"]+)"', text)
     if missing:
         line, column = found_at(original, missing[1])
         return syntax(
@@ -241,10 +241,10 @@ def _of_kind(error: Exception, text: str, original: str) -> QueryError:
 def found_at(original: str, name: str) -> tuple[int, int]:
     """Return line and column of the first place where a name stands alone; 1 and 1 for none."""
     last = re.escape(name.rpartition(".")[2])
-    found = re.search(rf'(?<![\w.]){re.escape(name)}\b|"{last}"|(?<!\w){last}\b', original, re.IGNORECASE)
+    found = re.search(
+        rf'(?<![\w.]){re.escape(name)}\b|"{last}"|(?<!\w){last}\b', original, re.IGNORECASE
+    )
     if found is None:
         return 1, 1
     before = original[: found.start()]
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-
-

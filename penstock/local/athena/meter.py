@@ -132,7 +132,8 @@ class _Handler(FileSystemHandler):  # type: ignore[misc]
         return found
 
     def open_input_stream(self, path: str) -> PythonFile:
-        return PythonFile(_Counted(self._inner.open_input_stream(path), self._meter), mode="r")
+        plain = self._inner.open_input_stream(path, compression=None)
+        return PythonFile(_Counted(plain, self._meter), mode="r")
 
     def open_input_file(self, path: str) -> PythonFile:
         return PythonFile(_Counted(self._inner.open_input_file(path), self._meter), mode="r")

@@ -76,9 +76,7 @@ def fitted_batches(
         QueryError: A value does not fit the catalog's type.
     """
     found = fragment.physical_schema
-    places = {
-        column.name: _place(found, column, position, given) for position, column in columns
-    }
+    places = {column.name: _place(found, column, position, given) for position, column in columns}
     names = [found.field(at).name for at in places.values() if at is not None]
     for batch in fragment.to_batches(schema=found, columns=names):
         made = []

@@ -137,9 +137,7 @@ class Translator:
         table = self.catalog.table(schema, name)
         if table is None:
             if self.catalog.database(schema) is None:
-                raise syntax(
-                    "SCHEMA_NOT_FOUND", line, column, f"Schema '{schema}' does not exist"
-                )
+                raise syntax("SCHEMA_NOT_FOUND", line, column, f"Schema '{schema}' does not exist")
             raise syntax(
                 "TABLE_NOT_FOUND", line, column, f"Table '{NAME}.{schema}.{name}' does not exist"
             )
@@ -264,7 +262,9 @@ def _lateral(node: exp.Unnest) -> None:
         ]
     if counted:
         longest = ", ".join(f"coalesce(cardinality({text}), 0)" for text in texts)
-        parts.append(f"unnest(range(1, CAST(greatest({longest}, 0) + 1 AS BIGINT))) AS {quoted(names[-1])}")
+        parts.append(
+            f"unnest(range(1, CAST(greatest({longest}, 0) + 1 AS BIGINT))) AS {quoted(names[-1])}"
+        )
     outer = quoted(alias.name) if alias and alias.name else "penstock_unnest"
     text = f"LATERAL (SELECT {', '.join(parts)}) AS {outer}"
     node.replace(exp.Var(this=text))

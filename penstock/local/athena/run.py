@@ -336,7 +336,14 @@ def _partitions(written: Written) -> list[Partition]:
 
 def _unload(task: Task) -> Outcome:
     properties = {**task.statement.properties, "to": True}
-    names = {"format", "compression", "compression_level", "field_delimiter", "partitioned_by", "to"}
+    names = {
+        "format",
+        "compression",
+        "compression_level",
+        "field_delimiter",
+        "partitioned_by",
+        "to",
+    }
     _known(properties, names, "UNLOAD")
     if "format" not in properties:
         raise QueryError("INVALID_TABLE_PROPERTY: UNLOAD needs the property 'format'", kind=1006)
@@ -441,9 +448,13 @@ def _fitted(ready: _Ready, table: Table, named: tuple[str, ...]) -> tuple[str, l
 def _coerced(found: ColumnType, wanted: ColumnType) -> bool:
     """Return whether a query's type goes into a column without a cast."""
     if found.kind == "unknown" or found.kind == wanted.kind:
-        return len(found.parts) == len(wanted.parts) and all(
-            _coerced(one, other) for one, other in zip(found.parts, wanted.parts, strict=True)
-        ) or found.kind == "unknown"
+        return (
+            len(found.parts) == len(wanted.parts)
+            and all(
+                _coerced(one, other) for one, other in zip(found.parts, wanted.parts, strict=True)
+            )
+            or found.kind == "unknown"
+        )
     if found.kind in TEXTS and wanted.kind in TEXTS:
         return True
     if found.kind in WIDTHS and wanted.kind in WIDTHS:

@@ -29,7 +29,8 @@ __all__ = ["LINE", "PATH", "Scan"]
 LINE = "$line"
 PATH = "$path"
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-FOOTERS_AT_ONCE = 8
+ASKED_AT_ONCE = 8
+FOLDERS_AT_ONCE = 64
 FILES_AT_ONCE = 64
 
 
@@ -38,6 +39,14 @@ class _Chosen:
     """A partition that can match: its expression, and the values of its keys."""
 
     location: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _File:
+    """A file, and the values of its partition's keys."""
+
+    uri: str
     values: dict[str, Any]
 
 
@@ -92,15 +101,20 @@ class Scan(ds.Dataset):  # type: ignore[misc]
             raise OSError(error.message) from error
 
     def _batches(self, names: list[str], where: Any) -> Iterator[pa.RecordBatch]:
-        for chosen in self.chosen(where):
-            files = [file.uri for file in storage.glob_files(chosen.location)]
-            for first in range(0, len(files), FILES_AT_ONCE):
-                some = files[first : first + FILES_AT_ONCE]
+        read = self._text if self.format.is_text else self._columnar
+        chosen = self.chosen(where)
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            for first in range(0, len(chosen), FOLDERS_AT_ONCE):
+                folders = chosen[first : first + FOLDERS_AT_ONCE]
                 self._meter.check()
-                if self.format.is_text:
-                    yield from self._text(some, chosen, names, where)
-                else:
-                    yield from self._columnar(some, chosen, names, where)
+                listed = pool.map(lambda each: storage.glob_files(each.location), folders)
+                files = [
+                    _File(uri=file.uri, values=each.values)
+                    for each, found in zip(folders, listed, strict=True)
+                    for file in found
+                ]
+                for start in range(0, len(files), FILES_AT_ONCE):
+                    yield from read(files[start : start + FILES_AT_ONCE], names, where)
 
     def partitions(self) -> list[Partition]:
         """Return all partitions of the table; asks the catalog once."""
@@ -131,7 +145,7 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         return [found[int(each.path)] for each in rows.get_fragments(where)]
 
     def _columnar(
-        self, files: Sequence[str], chosen: _Chosen, names: list[str], where: Any
+        self, files: Sequence[_File], names: list[str], where: Any
     ) -> Iterator[pa.RecordBatch]:
         """Yield batches of Parquet or ORC files: those that are as the catalog says all at once."""
         kind = read_format(self.format)
@@ -139,37 +153,43 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         needed = {name for name in self._schema.names if name in names or name in str(where)}
         target = [each for each in enumerate(self.table.columns) if each[1].name in needed]
 
-        def fragment(uri: str) -> tuple[Any, bool]:
-            path = uri.removeprefix("s3://")
+        def fragment(file: _File) -> tuple[Any, bool]:
             made = kind.make_fragment(
-                path, system, partition_expression=_equals(chosen.values, {PATH: uri})
+                file.uri.removeprefix("s3://"),
+                system,
+                partition_expression=_equals(file.values, {PATH: file.uri}),
             )
-            return made, fits(made.physical_schema, target, uri, self.format)
+            try:
+                found = made.physical_schema
+            except (pa.ArrowInvalid, OSError) as error:
+                self._meter.check()
+                raise _no_file(file.uri, self.format, error) from error
+            return made, fits(found, target, file.uri, self.format)
 
-        with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             made = list(pool.map(fragment, files))
         plain = [each for each, same in made if same]
         if plain:
             dataset = ds.FileSystemDataset(plain, self._schema, kind, system)
             yield from _scanned(dataset, names, where)
-        for each, same in made:
+        for file, (each, same) in zip(files, made, strict=True):
             if not same:
-                extra = {**chosen.values, PATH: f"s3://{each.path}"}
+                extra = {**file.values, PATH: file.uri}
                 found = fitted_batches(each, target, self._part_schema(needed), extra, self.format)
                 yield from self._filtered(found, needed, names, where)
 
     def _text(
-        self, files: Sequence[str], chosen: _Chosen, names: list[str], where: Any
+        self, files: Sequence[_File], names: list[str], where: Any
     ) -> Iterator[pa.RecordBatch]:
         system = metered(storage.filesystem("s3://any")[0], self._meter)
-        needed = set(self._schema.names)
-        for uri in files:
-            extra = {**chosen.values, PATH: uri}
-            found = (
-                _with_constants(lines, self._schema, extra)
-                for lines in line_batches(system, uri, skip=self.format.skipped_lines)
-            )
-            yield from self._filtered(found, needed, names, where)
+        for file in files:
+            found = self._lines(system, file)
+            yield from self._filtered(found, set(self._schema.names), names, where)
+
+    def _lines(self, system: Any, file: _File) -> Iterator[pa.RecordBatch]:
+        extra = {**file.values, PATH: file.uri}
+        for lines in line_batches(system, file.uri, skip=self.format.skipped_lines):
+            yield _with_constants(lines, self._schema, extra)
 
     def _part_schema(self, needed: set[str]) -> pa.Schema:
         return pa.schema([field for field in self._schema if field.name in needed])
@@ -185,6 +205,12 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         reader = pa.RecordBatchReader.from_batches(schema, found)
         scanner = ds.Scanner.from_batches(reader, columns=names, filter=where)
         yield from scanner.to_batches()
+
+
+def _no_file(uri: str, given: Format, error: Exception) -> QueryError:
+    kind = {"parquet": "Parquet", "orc": "ORC"}[given.kind]
+    reason = str(error).rpartition("': ")[2].strip()
+    return QueryError(f"HIVE_BAD_DATA: Not valid {kind} file: {uri}. {reason}", kind=1100)
 
 
 def key_values(table: Table, partitions: Sequence[Partition]) -> list[dict[str, Any]]:

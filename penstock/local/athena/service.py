@@ -86,12 +86,16 @@ class Athena:
         body = call.body
         query = str(body.get("QueryString") or "")
         if not query.strip() or len(query) > LONGEST_QUERY:
-            raise _invalid(f"QueryString has {len(query)} characters, 1 to {LONGEST_QUERY} are allowed")
+            raise _invalid(
+                f"QueryString has {len(query)} characters, 1 to {LONGEST_QUERY} are allowed"
+            )
         group = self._group(call)
         configuration = self._configuration(group, body.get("ResultConfiguration") or {})
         context = dict(body.get("QueryExecutionContext") or {})
         if str(context.get("Catalog", "awsdatacatalog")).lower() != "awsdatacatalog":
-            raise _invalid(f"the local plane has one catalog, AwsDataCatalog, not {context['Catalog']}")
+            raise _invalid(
+                f"the local plane has one catalog, AwsDataCatalog, not {context['Catalog']}"
+            )
         made = str(uuid.uuid4())
         if token := body.get("ClientRequestToken"):
             known = self.executions.claimed(call.region, token, query, made)

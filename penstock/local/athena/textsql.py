@@ -67,7 +67,9 @@ def _lazy(text: str, kind: ColumnType, given: Format, deep: int) -> str:
     signs = (given.items, given.keys, "\x04", "\x05", "\x06", "\x07")
     if kind.kind == "array":
         inside = _lazy(f"nullif(e{deep}, {literal(given.null)})", kind.parts[0], given, deep + 1)
-        split = f"CASE WHEN {text} = '' THEN [] ELSE string_split({text}, {literal(signs[deep])}) END"
+        split = (
+            f"CASE WHEN {text} = '' THEN [] ELSE string_split({text}, {literal(signs[deep])}) END"
+        )
         return f"list_transform({split}, lambda e{deep}: {inside})"
     if kind.kind == "map":
         mark = literal(signs[deep + 1])
@@ -75,7 +77,9 @@ def _lazy(text: str, kind: ColumnType, given: Format, deep: int) -> str:
         key = _lazy(f"split_part({name}, {mark}, 1)", kind.parts[0], given, deep + 2)
         rest = f"nullif(substr({name}, position({mark} IN {name}) + 1), {literal(given.null)})"
         value = _lazy(rest, kind.parts[1], given, deep + 2)
-        split = f"CASE WHEN {text} = '' THEN [] ELSE string_split({text}, {literal(signs[deep])}) END"
+        split = (
+            f"CASE WHEN {text} = '' THEN [] ELSE string_split({text}, {literal(signs[deep])}) END"
+        )
         return (
             f"map_from_entries(list_transform({split}, lambda {name}: "
             f"struct_pack(k := {key}, v := {value})))"
@@ -289,9 +293,7 @@ def _member(value: str, name: str) -> str:
 
 def csv_line(values: list[str]) -> str:
     """Return SQL of a line of a result: every value in quotes, null as nothing."""
-    cells = [
-        f"coalesce('\"' || replace({value}, '\"', '\"\"') || '\"', '')" for value in values
-    ]
+    cells = [f"coalesce('\"' || replace({value}, '\"', '\"\"') || '\"', '')" for value in values]
     return " || ',' || ".join(cells) + " || chr(10)"
 
 
@@ -325,7 +327,9 @@ def text_line(columns: list[tuple[str, str, ColumnType]], delimiter: str) -> str
 def _lazy_text(value: str, kind: ColumnType) -> str:
     item, pair = "chr(2)", "chr(3)"
     if kind.kind == "array":
-        items = f"list_transform({value}, lambda w: coalesce({_lazy_text('w', kind.parts[0])}, '\\N'))"
+        items = (
+            f"list_transform({value}, lambda w: coalesce({_lazy_text('w', kind.parts[0])}, '\\N'))"
+        )
         return f"array_to_string({items}, {item})"
     if kind.kind == "map":
         key, held = _lazy_text("w.key", kind.parts[0]), _lazy_text("w.value", kind.parts[1])

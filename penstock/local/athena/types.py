@@ -70,7 +70,7 @@ WIDENED = {
     "sqlnull": "unknown",
 }
 FROM_DUCKDB = {duck.lower(): hive for hive, (duck, _) in SIMPLE.items() if hive != "unknown"}
-TOKEN = re.compile(r"\s*([A-Za-z_][\w ]*\w|\w|\d+|[<>(),:]|`[^`]*`)")
+TOKEN = re.compile(r"\s*([A-Za-z_][\w ]*\w|\d+|\w|[<>(),:]|`[^`]*`)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

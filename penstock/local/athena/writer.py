@@ -134,7 +134,9 @@ def _selected(outputs: Sequence[Output], target: Target) -> str:
     elif target.kind == "delimited":
         files = [f"{text_line(named, target.delimiter)} AS line"]
     else:
-        files = [f"CAST({value} AS {kind.duckdb()}) AS {quoted(name)}" for name, value, kind in named]
+        files = [
+            f"CAST({value} AS {kind.duckdb()}) AS {quoted(name)}" for name, value, kind in named
+        ]
     return ", ".join([*files, *texts])
 
 
@@ -189,7 +191,10 @@ def _pieces(
         cuts = [0, *(np.flatnonzero(changed) + 1).tolist(), batch.num_rows]
         data = batch.select(list(range(width)))
         for first, last in zip(cuts, cuts[1:], strict=False):
-            yield tuple(column[first].as_py() for column in columns), data.slice(first, last - first)
+            yield (
+                tuple(column[first].as_py() for column in columns),
+                data.slice(first, last - first),
+            )
 
 
 def _files(
@@ -322,4 +327,3 @@ def columns_of(outputs: Sequence[Output]) -> list[tuple[str, ColumnType]]:
         each.type.hive()
         made[name] = each.type
     return list(made.items())
-

@@ -7,7 +7,6 @@ is ``UNKNOWN``, as with Glue, and so is a corrupt one, with a note of what is wr
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +16,11 @@ from penstock.local.crawler import avroformat, csvformat, footers, jsonformat
 from penstock.local.crawler.csvformat import CsvRules
 from penstock.local.crawler.found import Finding, Kind
 from penstock.local.crawler.jsonformat import JsonPath
-from penstock.local.crawler.samples import MIB, Opener, Sample, take
+from penstock.local.crawler.samples import MIB, Ahead, Opener, Sample, take
 
 __all__ = ["UNKNOWN", "CustomClassifier", "classify"]
 
 UNKNOWN = "UNKNOWN"
-HEAD_BYTES = 64 * 1024
 BINARY: tuple[tuple[bytes, Callable[[Any, int], Finding | None]], ...] = (
     (avroformat.MAGIC, avroformat.classify),
     (footers.ORC_MAGIC, footers.classify_orc),
@@ -77,9 +75,8 @@ def _recognised(
             return take(again, size_bytes, limit_bytes)
 
     with opener(uri) as opened:
-        stream, head = opened, bytes(opened.read(HEAD_BYTES))
-        if len(head) >= size_bytes:  # a call of S3 for each format would take longer than the rest
-            stream = io.BytesIO(head)
+        stream = Ahead(opened, MIB, size_bytes)
+        head = stream.head
         for magic, binary in BINARY:
             if head.startswith(magic) and (found := binary(stream, size_bytes)) is not None:
                 return found
@@ -92,7 +89,10 @@ def _recognised(
             found = jsonformat.classify(sample, each.rules, more=sampled)
         if found is not None:
             return found
-    return jsonformat.classify(sample, more=sampled) or csvformat.classify(sample)
+    found = jsonformat.classify(sample, more=sampled) or csvformat.classify(sample)
+    if found is None and (reason := csvformat.ragged(sample)):
+        raise DataError(f"it looks like CSV, and is none: {reason}")
+    return found
 
 
 def _refuse_not_done(uri: str, data: bytes) -> None:

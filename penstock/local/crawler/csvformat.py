@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,7 @@ from penstock.local.crawler.found import Finding, Kind
 from penstock.local.crawler.hive import NULL, Column, Type, merge_all
 from penstock.local.crawler.samples import Sample
 
-__all__ = ["BUILT_IN", "CsvRules", "cell_type", "classify", "decoded", "timely"]
+__all__ = ["BUILT_IN", "CsvRules", "cell_type", "classify", "decoded", "ragged", "timely"]
 
 DELIMITERS = (",", "|", "\t", ";", "\x01")
 MAX_RECORDS = 1000
@@ -108,6 +109,23 @@ def classify(sample: Sample, rules: CsvRules = BUILT_IN) -> Finding | None:
             ),
         ),
     )
+
+
+def ragged(sample: Sample) -> str | None:
+    """Return why a file that looks like CSV is none: the first row that is longer or shorter."""
+    content = decoded(sample)
+    if content is None or QUOTED in content:
+        return None
+    for delimiter in DELIMITERS:
+        rows = _split(content, sample.whole, delimiter, BUILT_IN.quote).rows
+        widths = Counter(len(row) for row in rows)
+        if not widths:
+            continue
+        width, count = widths.most_common(1)[0]
+        if width > 1 and count < len(rows) <= count * 2:
+            odd = next(place for place, row in enumerate(rows, 1) if len(row) != width)
+            return f"row {odd} has {len(rows[odd - 1])} columns, most rows have {width}"
+    return None
 
 
 def decoded(sample: Sample) -> str | None:

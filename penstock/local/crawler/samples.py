@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.errors import DataError
 
-__all__ = ["MIB", "Opener", "Sample", "take"]
+__all__ = ["MIB", "Ahead", "Opener", "Sample", "take"]
 
 MIB = 1 << 20
 
@@ -47,6 +47,50 @@ class Sample:
     whole: bool
     compression: str
     expansion: float
+
+
+class Ahead(io.RawIOBase):
+    """A file whose beginning has been read: on S3 each read is a call, and a format makes several.
+
+    Attributes:
+        head: The beginning.
+    """
+
+    def __init__(self, stream: Any, head_bytes: int, size_bytes: int) -> None:
+        """Read the first ``head_bytes`` of a file of ``size_bytes``."""
+        self.head = bytes(stream.read(head_bytes))
+        self._stream, self._size_bytes, self._at = stream, size_bytes, 0
+
+    def readable(self) -> bool:
+        """Return that it is."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return that it is."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next read begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
+        if base + offset < 0:
+            raise ValueError(f"place {base + offset} is before the file's beginning")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the beginning that is there, else from the file."""
+        view = memoryview(buffer).cast("B")
+        data = self.head[self._at : self._at + len(view)]
+        if len(data) < len(view) and self._at + len(data) < self._size_bytes:
+            self._stream.seek(self._at + len(data))
+            data += bytes(self._stream.read(len(view) - len(data)))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def take(stream: Any, size_bytes: int, limit_bytes: int) -> Sample:

@@ -1,10 +1,15 @@
-"""InvokeEndpoint: what clients of ``sagemaker-runtime`` ask for."""
+"""InvokeEndpoint on the plane: the servers of an endpoint answer, over HTTP.
+
+What is real: the choice of a variant by weight or by TargetVariant; Content-Type, Accept and
+CustomAttributes there and back, and no other header; bodies up to 6 MiB; 60 seconds for an answer;
+ModelError with the container's status and words, ServiceUnavailable while a server is started again.
+TargetModel, TargetContainerHostname, sessions, explanations and inference components are refused.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from penstock.local.hosting.chain import ContainerError
 from penstock.local.hosting.client import Unreachable
@@ -49,7 +54,7 @@ class Runtime:
 
     def operations(self) -> Mapping[str, Handler]:
         """Return what is answered here."""
-        return {"InvokeEndpoint": self._invoke, "InvokeEndpointAsync": _refuse_async}
+        return {"InvokeEndpoint": self._invoke}
 
     def stop(self) -> None:
         """Do nothing: the servers belong to those who made them."""
@@ -114,13 +119,3 @@ def _headers(call: Call) -> dict[str, str]:
         "X-Amzn-SageMaker-Inference-Id": call.header("X-Amzn-SageMaker-Inference-Id"),
     }
     return {name: value for name, value in given.items() if value}
-
-
-def _refuse_async(call: Call) -> Mapping[str, Any]:
-    del call
-    raise AwsError(
-        "NotSupportedByLocalPlane",
-        "sagemaker-runtime.InvokeEndpointAsync is not in the local plane\n"
-        "  use InvokeEndpoint, or batch transform",
-        status=501,
-    )

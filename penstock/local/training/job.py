@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import threading
@@ -33,7 +34,9 @@ DEFAULT_MAX_RUN_S = 86_400
 # A pipe that sits unread for so long ends a job of the real service, too.
 IDLE_TIMEOUT_S = 3600.0
 LOG_PAUSE_S = 0.5
-BLAMES = ("AlgorithmError:", "ClientError:", "InternalServerError:")
+BLAMED = re.compile(
+    r"(?P<host>host algo-\d+: )?(?P<blame>AlgorithmError|ClientError|InternalServerError): "
+)
 STOPPED_BY_PLANE = "InternalServerError: the local plane was stopped while the job ran"
 
 
@@ -224,6 +227,8 @@ class Job:
             self._upload(runs, with_model=result.status != "Failed")
         except PenstockError as error:
             return _failed(f"ClientError: Artifact upload failed: {error}")
+        if any(run.data_failure for run in runs):
+            return _failed(f"ClientError: Data download failed: {result.failure_reason}")
         if result.status == "Failed":
             return _failed(_blamed(str(result.failure_reason)))
         if result.status == "Stopped":
@@ -275,5 +280,12 @@ def _unstarted(result: ClusterResult) -> Ending:
 
 
 def _blamed(reason: str) -> str:
-    """Return a reason that begins with who is to blame, as the service's do."""
-    return reason if reason.startswith(BLAMES) else f"AlgorithmError: {reason}"
+    """Return a reason that begins with who is to blame, as the service's do.
+
+    >>> _blamed("host algo-2: ClientError: no rows")
+    'ClientError: host algo-2: no rows'
+    """
+    said = BLAMED.match(reason)
+    if said is None:
+        return f"AlgorithmError: {reason}"
+    return f"{said['blame']}: {said['host'] or ''}{reason[said.end() :]}"

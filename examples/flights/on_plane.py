@@ -224,7 +224,8 @@ def train() -> str:
     if job["TrainingJobStatus"] != "Completed":
         raise SystemExit(f"error: the training job failed: {job.get('FailureReason')}")
     for metric in job.get("FinalMetricDataList", ()):
-        console.print(f"  {metric['MetricName']} {metric['Value']:.4f}")
+        if metric["MetricName"].startswith("validation:"):
+            console.print(f"  {metric['MetricName']} {metric['Value']:.4f}")
     return str(job["ModelArtifacts"]["S3ModelArtifacts"])
 
 

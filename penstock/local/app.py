@@ -35,10 +35,9 @@ def up(folder: Folder = None, port: Port = 0, keep: Keep = False) -> None:  # no
 
     with Plane(folder, port=port, keep=keep) as plane:
         exports = [f"export {name}={value}" for name, value in plane.environment().items()]
-        print(
-            "\n".join([f"# local plane at {plane.endpoint}; Ctrl-C ends it", *exports]), flush=True
-        )
+        lines = [f"# local plane at {plane.endpoint}; Ctrl-C ends it", *exports]
         try:
+            print("\n".join(lines), flush=True)
             plane.wait()
         except KeyboardInterrupt:
             print("stopping", file=sys.stderr)

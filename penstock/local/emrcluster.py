@@ -105,7 +105,9 @@ class Cluster:
         changed: Held while anything of the cluster is read or changed.
     """
 
-    def __init__(self, site: Site, body: Mapping[str, Any], *, id_: str, arn: str, region: str):
+    def __init__(
+        self, site: Site, body: Mapping[str, Any], *, id_: str, arn: str, region: str
+    ) -> None:
         """Make a cluster; ``start`` brings it up."""
         instances = body.get("Instances", {})
         self.id, self.arn, self.region, self.body = id_, arn, region, body
@@ -114,17 +116,15 @@ class Cluster:
         self.keep_alive = bool(instances.get("KeepJobFlowAliveWhenNoSteps", False))
         self.protected = bool(instances.get("TerminationProtected", False))
         self.idle_timeout_s: float | None = body.get("AutoTerminationPolicy", {}).get("IdleTimeout")
-        self.state, self.reason = "STARTING", {}
-        self.created, self.ready, self.ended = time.time(), None, None
+        self.state = "STARTING"
+        self.reason: dict[str, str] = {}
+        self.created = time.time()
+        self.ready: float | None = None
+        self.ended: float | None = None
         self.changed = threading.Condition()
         self._site = site
         self._end: tuple[str, str, str] | None = None  # state, code, message
         self._idle_since = time.monotonic()
-
-    state: str
-    reason: dict[str, str]
-    ready: float | None
-    ended: float | None
 
     def start(self, steps: Sequence[Step]) -> None:
         """Bring it up, with its first steps."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ DEFAULT_GLUE_VERSION = "5.1"
 PAGE = 200
 LOG_GROUP = "/aws-glue/jobs"
 LOG_LINES = 1000
+LOG_PAUSE_S = 1.0
 ACTIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
 STATES: Mapping[str, str] = {
     "succeeded": "SUCCEEDED",
@@ -108,6 +109,24 @@ class Run:
             "PreviousRunId": self.previous,
         }
         return found | {name: value for name, value in optional.items() if value}
+
+
+class _Output:
+    """Passes lines on, some at a time, soon after they came."""
+
+    def __init__(self, send: Callable[[list[str]], None]) -> None:
+        self._send = send
+        self._lines: list[str] = []
+        self._sent = time.monotonic()
+
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) >= LOG_LINES or time.monotonic() - self._sent >= LOG_PAUSE_S:
+            self.flush()
+
+    def flush(self) -> None:
+        lines, self._lines, self._sent = self._lines, [], time.monotonic()
+        self._send(lines)
 
 
 class GlueJobs:
@@ -197,12 +216,17 @@ class GlueJobs:
             "--job-bookmark-option": "job-bookmark-disable",
         }
         command = run.job["Command"]
+        output = _Output(partial(self._log, run, "output"))
         ended = work.run(
             lambda: glueargs.submission(command, run.arguments, given),
             on_start=partial(self._started, run),
+            on_line=output.add,
         )
         if not self._site.stopping.is_set():
-            self._log(run, work)
+            output.flush()
+            for path in (work.controller, work.stderr):
+                for lines in _lines(path):
+                    self._log(run, "error", lines)
         with self._lock:
             self._conclude(run, ended, runs)
 
@@ -230,14 +254,8 @@ class GlueJobs:
             )
             self._begin(again, runs)
 
-    def _log(self, run: Run, work: SparkJob) -> None:
-        for name, path in (
-            ("output", work.stdout),
-            ("error", work.controller),
-            ("error", work.stderr),
-        ):
-            for lines in _lines(path):
-                self._site.log(f"{LOG_GROUP}/{name}", run.id, lines, region=run.region)
+    def _log(self, run: Run, name: str, lines: list[str]) -> None:
+        self._site.log(f"{LOG_GROUP}/{name}", run.id, lines, region=run.region)
 
     def _get_run(self, call: Call) -> dict[str, Any]:
         self._job(call)

@@ -6,7 +6,7 @@ import gzip
 import time
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  the client under test
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 

@@ -61,7 +61,12 @@ def clients(spark: Any) -> dict[str, Any]:
 
 
 def estimator(name: str, bucket: str, spark: Any) -> Any:
-    from sagemaker_pyspark import EndpointCreationPolicy, IAMRole, S3DataPath, algorithms
+    from sagemaker_pyspark import (  # type: ignore[import-untyped]
+        EndpointCreationPolicy,
+        IAMRole,
+        S3DataPath,
+        algorithms,
+    )
 
     made = getattr(algorithms, name)(
         sagemakerRole=IAMRole(ROLE),
@@ -92,11 +97,12 @@ def estimator(name: str, bucket: str, spark: Any) -> Any:
 
 def main(bucket: str, jars: str, *wanted: str) -> None:
     from pyspark.ml.functions import array_to_vector
+    from pyspark.sql.functions import col
 
     spark = session(jars)
     try:
         for name, data in (each.split("=") for each in wanted):
-            rows = spark.read.parquet(data).withColumn("features", array_to_vector("features"))
+            rows = spark.read.parquet(data).withColumn("features", array_to_vector(col("features")))
             made = estimator(name, bucket, spark)
             made.fit(rows.repartition(3))  # several files, so that a channel has several objects
             print("job", name, made.latestTrainingJob, flush=True)

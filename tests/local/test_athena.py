@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from local.athenaclient import AthenaClient
 
 

@@ -180,7 +180,9 @@ def test_catalog_functions(client, stored):
     assert described["Partition"].tolist()[-1]
     repaired = wr.athena.repair_table("stored", **more)
     assert repaired == "SUCCEEDED"
-    shown = wr.athena.read_sql_query("SHOW TABLES", athena_query_wait_polling_delay=0.02, **more)
+    shown = wr.athena.read_sql_query(
+        "SHOW TABLES", ctas_approach=False, athena_query_wait_polling_delay=0.02, **more
+    )
     assert "stored" in shown.iloc[:, 0].tolist()
 
 

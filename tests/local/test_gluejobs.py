@@ -44,7 +44,9 @@ STAYS = """
 import os, sys, time
 import boto3
 boto3.client("s3").put_object(Bucket=sys.argv[-1], Key="pid", Body=str(os.getpid()))
-time.sleep(600)
+while True:
+    print("still here")
+    time.sleep(0.2)
 """
 
 
@@ -199,7 +201,7 @@ def test_a_script_that_is_not_there_fails_the_run(bucket):
     )
 
 
-def test_runs_are_stopped_and_counted(bucket, glue):
+def test_runs_are_watched_counted_and_stopped(bucket, glue):
     name = job(put(bucket, "stays.py", STAYS), ExecutionProperty={"MaxConcurrentRuns": 1})
     run = start(name, Arguments={"--bucket": bucket})
 
@@ -207,7 +209,14 @@ def test_runs_are_stopped_and_counted(bucket, glue):
         found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix="pid").get("Contents")
         return found and boto3.client("s3").get_object(Bucket=bucket, Key="pid")["Body"].read()
 
+    def said():
+        try:
+            return lines("output", run)
+        except ClientError:  # there is no such log as yet
+            return None
+
     running = int(wait_for("the program's start", pid))
+    assert set(wait_for("its first words", said)) == {"still here"}
     assert glue.get_job_run(JobName=name, RunId=run)["JobRun"]["JobRunState"] == "RUNNING"
     assert refused(glue.start_job_run, JobName=name) == (
         "ConcurrentRunsExceededException",

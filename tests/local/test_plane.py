@@ -27,6 +27,7 @@ from penstock.local.site import Moto, Site
 from penstock.local.wire import AwsError, Call
 
 ROLE = "arn:aws:iam::123456789012:role/r"
+IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/linear-learner:1"
 
 
 def gone(pid):
@@ -135,7 +136,7 @@ def test_what_is_kept_is_there_the_next_time(tmp_path):
             values = [{"Values": [str(n)]} for n in range(first, first + 100)]
             glue.batch_create_partition(DatabaseName="d", TableName="t", PartitionInputList=values)
         boto3.client("sagemaker").create_model(
-            ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "x"}
+            ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE}
         )
 
     for _ in range(2):  # kept is kept again
@@ -152,7 +153,7 @@ def test_what_is_kept_is_there_the_next_time(tmp_path):
             assert len([each for page in pages for each in page["Partitions"]]) == 200
             assert table["StorageDescriptor"]["Columns"] == storage["Columns"]
             assert table["Parameters"]["classification"] == "csv"
-            assert model["PrimaryContainer"]["Image"] == "x"
+            assert model["PrimaryContainer"]["Image"] == IMAGE
 
 
 @pytest.mark.usefixtures("plane")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from local.training import Jobs, channel, fifos_of, processes_of, training_plane, transitions
 from sklearn.metrics import roc_auc_score
 
@@ -414,7 +414,7 @@ def test_a_search_and_tags_know_of_jobs_too(jobs: Jobs, bucket: str) -> None:
 
     def found() -> str:
         answer = jobs.sagemaker.search(Resource="TrainingJob", SearchExpression=search)
-        return answer["Results"][0]["TrainingJob"]["TrainingJobStatus"]
+        return str(answer["Results"][0]["TrainingJob"]["TrainingJobStatus"])
 
     running = found()
     jobs.sagemaker.stop_training_job(TrainingJobName="tagged")

@@ -89,7 +89,12 @@ def files() -> None:
 
 def wait() -> None:
     """Wait for SIGTERM, then save and end well."""
-    signal.signal(signal.SIGTERM, lambda *_: (report(saved=True), sys.exit(0)))
+
+    def save(*_: object) -> None:
+        report(saved=True)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, save)
     print("ready", flush=True)
     time.sleep(600)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3  # noqa: TID251  as any client does
+import boto3  # type: ignore[import-untyped]  # noqa: TID251  as any client does
 
 from penstock.local import Plane
 

@@ -145,7 +145,7 @@ def _clause(cursor: Cursor, found: dict[str, Any]) -> None:
 
 
 def _unescaped(text: str) -> str:
-    """Return a delimiter: Hive's strings have octal escapes, ``\\001``."""
+    """Return a delimiter; Hive's strings have octal escapes for signs that cannot be seen."""
     if text.startswith("\\") and text[1:].isdigit():
         return chr(int(text[1:], 8))
     return {"\\t": "\t", "\\n": "\n", "\\\\": "\\"}.get(text, text)

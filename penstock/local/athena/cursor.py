@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlglot.dialects.hive import Hive
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.local.athena.errors import QueryError
 from penstock.local.athena.query import mismatched

@@ -2,60 +2,33 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from penstock import storage
+from penstock.local.athena import show
 from penstock.local.athena.catalog import Catalog, Column, Partition, Table, view_text
-from penstock.local.athena.createtable import columns, create_external, ddl_of
+from penstock.local.athena.createtable import columns, create_external
 from penstock.local.athena.cursor import Cursor
 from penstock.local.athena.errors import QueryError, unsupported
+from penstock.local.athena.session import HIVE, Listing, Session
 from penstock.local.athena.types import ColumnType
 from penstock.local.wire import AwsError
 
-__all__ = ["Listing", "create_view", "run"]
+__all__ = ["create_view", "run"]
 
-HIVE = "org.apache.hadoop.hive.ql.exec.DDLTask"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
-    """The result of DDL: lines whose cells are divided by tabs, and the names of the cells."""
-
-    lines: Sequence[str] = ()
-    names: Sequence[str] = ()
-
-    def columns(self) -> list[dict[str, Any]]:
-        """Return their ColumnInfo."""
-        return [ColumnType(kind="string").info(name) | {"Type": "string"} for name in self.names]
-
-
-@dataclass(kw_only=True, slots=True)
-class _Session:
-    catalog: Catalog
-    database: str
-    cursor: Cursor = field(repr=False)
-
-    def table(self) -> Table:
-        """Take a table's name.
-
-        Raises:
-            QueryError: There is no such table.
-        """
-        schema, name = self.cursor.table(self.database)
-        return self.known(schema, name)
-
-    def known(self, schema: str, name: str) -> Table:
-        found = self.catalog.table(schema, name)
-        if found is None:
-            raise QueryError(
-                f"FAILED: SemanticException [Error 10001]: Table not found {schema}.{name}"
-            )
-        return found
+# Members of a table that a TableInput has too.
+INPUT = (
+    "Name",
+    "Description",
+    "Owner",
+    "Retention",
+    "StorageDescriptor",
+    "PartitionKeys",
+    "TableType",
+    "Parameters",
+)
 
 
 def run(sql: str, catalog: Catalog, database: str) -> Listing:
@@ -64,7 +37,7 @@ def run(sql: str, catalog: Catalog, database: str) -> Listing:
     Raises:
         QueryError: It cannot be run.
     """
-    session = _Session(catalog=catalog, database=database, cursor=Cursor(sql, hive=True))
+    session = Session(catalog=catalog, database=database, cursor=Cursor(sql, hive=True))
     handler = next(
         (handler for words, handler in HANDLERS.items() if session.cursor.take(*words)), None
     )
@@ -83,7 +56,7 @@ def _exists(what: str) -> QueryError:
     )
 
 
-def _create_database(session: _Session) -> Listing:
+def _create_database(session: Session) -> Listing:
     cursor = session.cursor
     lenient = cursor.take("IF", "NOT", "EXISTS")
     name = cursor.name()
@@ -104,7 +77,7 @@ def _create_database(session: _Session) -> Listing:
     return Listing()
 
 
-def _drop_database(session: _Session) -> Listing:
+def _drop_database(session: Session) -> Listing:
     cursor = session.cursor
     lenient = cursor.take("IF", "EXISTS")
     name = cursor.name()
@@ -127,7 +100,7 @@ def _drop_database(session: _Session) -> Listing:
     return Listing()
 
 
-def _create_external(session: _Session) -> Listing:
+def _create_external(session: Session) -> Listing:
     schema, given, lenient = create_external(session.cursor, session.database)
     if session.catalog.database(schema) is None:
         raise QueryError(
@@ -141,8 +114,8 @@ def _create_external(session: _Session) -> Listing:
     return Listing()
 
 
-def _drop(view: bool) -> Callable[[_Session], Listing]:  # noqa: FBT001
-    def handler(session: _Session) -> Listing:
+def _drop(view: bool) -> Callable[[Session], Listing]:  # noqa: FBT001
+    def handler(session: Session) -> Listing:
         cursor = session.cursor
         lenient = cursor.take("IF", "EXISTS")
         schema, name = cursor.table(session.database)
@@ -206,7 +179,7 @@ def create_view(
 # ---------------------------------------------------------------- ALTER TABLE, MSCK
 
 
-def _alter(session: _Session) -> Listing:
+def _alter(session: Session) -> Listing:
     table, cursor = session.table(), session.cursor
     if cursor.take("ADD", "COLUMNS") or cursor.take("ADD", "COLUMN"):
         return _changed(session, table, [*table.columns, *columns(cursor)])
@@ -230,12 +203,10 @@ def _alter(session: _Session) -> Listing:
 
 
 def _input(table: Table) -> dict[str, Any]:
-    kept = ("Name", "Description", "Owner", "Retention", "StorageDescriptor", "PartitionKeys")
-    kept += ("TableType", "Parameters")
-    return {name: table.raw[name] for name in kept if table.raw.get(name) is not None}
+    return {name: table.raw[name] for name in INPUT if table.raw.get(name) is not None}
 
 
-def _changed(session: _Session, table: Table, made: Sequence[Column]) -> Listing:
+def _changed(session: Session, table: Table, made: Sequence[Column]) -> Listing:
     names = [column.name for column in (*made, *table.keys)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -260,7 +231,7 @@ def _spec(cursor: Cursor, table: Table) -> tuple[str, ...]:
     return tuple(given[name] for name in names)
 
 
-def _add_partitions(session: _Session, table: Table) -> Listing:
+def _add_partitions(session: Session, table: Table) -> Listing:
     cursor = session.cursor
     lenient = cursor.take("IF", "NOT", "EXISTS")
     there = {each.values for each in session.catalog.partitions(table)}
@@ -282,7 +253,7 @@ def _folder(table: Table, values: Sequence[str]) -> str:
     return storage.join(table.location, *parts) + "/"
 
 
-def _drop_partitions(session: _Session, table: Table) -> Listing:
+def _drop_partitions(session: Session, table: Table) -> Listing:
     cursor = session.cursor
     lenient = cursor.take("IF", "EXISTS")
     there = {each.values for each in session.catalog.partitions(table)}
@@ -298,7 +269,7 @@ def _drop_partitions(session: _Session, table: Table) -> Listing:
     return Listing()
 
 
-def _msck(session: _Session) -> Listing:
+def _msck(session: Session) -> Listing:
     """Add the partitions whose folders stand below the table, ``a=x/b=y/``."""
     table = session.table()
     session.cursor.end()
@@ -338,118 +309,7 @@ def _msck(session: _Session) -> Listing:
     return Listing(lines=lines, names=("result",))
 
 
-# ---------------------------------------------------------------- SHOW, DESCRIBE
-
-
-def _matching(cursor: Cursor, names: Sequence[str]) -> list[str]:
-    """Return the names that the pattern behind SHOW matches: ``'a*|b*'``, or LIKE 'a%'."""
-    sql = cursor.take("LIKE")
-    if cursor.ended:
-        return list(names)
-    pattern = cursor.string().lower()
-    cursor.end()
-    if sql and "*" not in pattern:
-        wanted = re.compile(
-            "".join({"%": ".*", "_": "."}.get(each, re.escape(each)) for each in pattern)
-        )
-        return [name for name in names if wanted.fullmatch(name)]
-    return [
-        name for name in names if any(fnmatch.fnmatch(name, each) for each in pattern.split("|"))
-    ]
-
-
-def _show_databases(session: _Session) -> Listing:
-    names = [each["Name"] for each in session.catalog.databases()]
-    return Listing(lines=_matching(session.cursor, names), names=("database_name",))
-
-
-def _in_database(session: _Session) -> str:
-    cursor = session.cursor
-    name = cursor.name() if cursor.take("IN") or cursor.take("FROM") else session.database
-    if session.catalog.database(name) is None:
-        raise QueryError(
-            f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}"
-        )
-    return name
-
-
-def _show_tables(session: _Session) -> Listing:
-    names = [each.name for each in session.catalog.tables(_in_database(session))]
-    return Listing(lines=_matching(session.cursor, names), names=("tab_name",))
-
-
-def _show_views(session: _Session) -> Listing:
-    names = [each.name for each in session.catalog.tables(_in_database(session)) if each.is_view]
-    return Listing(lines=_matching(session.cursor, names), names=("views",))
-
-
-def _show_partitions(session: _Session) -> Listing:
-    table = session.table()
-    session.cursor.end()
-    if not table.keys:
-        raise QueryError(
-            f"FAILED: Execution Error, return code 1 from {HIVE}. Table {table.name} is not a "
-            "partitioned table"
-        )
-    lines = [
-        "/".join(f"{key.name}={value}" for key, value in zip(table.keys, each.values, strict=True))
-        for each in session.catalog.partitions(table)
-    ]
-    return Listing(lines=lines, names=("partition",))
-
-
-def _show_columns(session: _Session) -> Listing:
-    cursor = session.cursor
-    if not cursor.take("IN"):
-        cursor.expect("FROM")
-    schema, name = cursor.table(session.database)
-    if cursor.take("IN") or cursor.take("FROM"):
-        schema = cursor.name()
-    table = session.known(schema, name)
-    width = max((len(each.name) for each in (*table.columns, *table.keys)), default=0)
-    lines = [each.name.ljust(width) for each in (*table.columns, *table.keys)]
-    return Listing(lines=lines, names=("field",))
-
-
-def _show_create_table(session: _Session) -> Listing:
-    table = session.table()
-    session.cursor.end()
-    if table.is_view:
-        raise QueryError(f"FAILED: SemanticException: {table.name} is a view: SHOW CREATE VIEW")
-    return Listing(lines=ddl_of(table), names=("createtab_stmt",))
-
-
-def _show_create_view(session: _Session) -> Listing:
-    view = session.table()
-    text = f"CREATE VIEW {view.database}.{view.name} AS\n{view.view_sql().strip()}"
-    return Listing(lines=text.split("\n"), names=("Create View",))
-
-
-def _show_properties(session: _Session) -> Listing:
-    table = session.table()
-    lines = [f"{name}\t{value}" for name, value in sorted(table.parameters.items())]
-    return Listing(lines=lines, names=("prpt_name", "prpt_value"))
-
-
-def _describe(session: _Session) -> Listing:
-    cursor = session.cursor
-    if cursor.take("EXTENDED") or cursor.take("FORMATTED"):
-        raise unsupported("DESCRIBE EXTENDED and FORMATTED")
-    table = session.table()
-    cursor.end()
-
-    def row(column: Column) -> str:
-        return f"{column.name:<20}\t{column.type_text:<20}\t{column.comment:<20}"
-
-    lines = [row(column) for column in (*table.columns, *table.keys)]
-    if table.keys:
-        head = f"{'# col_name':<20}\t{'data_type':<20}\t{'comment':<20}"
-        lines += ["\t \t ", "# Partition Information\t \t ", head, "\t \t "]
-        lines += [row(key) for key in table.keys]
-    return Listing(lines=lines, names=("col_name", "data_type", "comment"))
-
-
-HANDLERS: Mapping[tuple[str, ...], Callable[[_Session], Listing]] = {
+HANDLERS: Mapping[tuple[str, ...], Callable[[Session], Listing]] = {
     ("CREATE", "DATABASE"): _create_database,
     ("CREATE", "SCHEMA"): _create_database,
     ("CREATE", "EXTERNAL", "TABLE"): _create_external,
@@ -459,15 +319,5 @@ HANDLERS: Mapping[tuple[str, ...], Callable[[_Session], Listing]] = {
     ("DROP", "VIEW"): _drop(view=True),
     ("ALTER", "TABLE"): _alter,
     ("MSCK", "REPAIR", "TABLE"): _msck,
-    ("SHOW", "DATABASES"): _show_databases,
-    ("SHOW", "SCHEMAS"): _show_databases,
-    ("SHOW", "TABLES"): _show_tables,
-    ("SHOW", "VIEWS"): _show_views,
-    ("SHOW", "PARTITIONS"): _show_partitions,
-    ("SHOW", "COLUMNS"): _show_columns,
-    ("SHOW", "CREATE", "TABLE"): _show_create_table,
-    ("SHOW", "CREATE", "VIEW"): _show_create_view,
-    ("SHOW", "TBLPROPERTIES"): _show_properties,
-    ("DESCRIBE",): _describe,
-    ("DESC",): _describe,
+    **show.HANDLERS,
 }

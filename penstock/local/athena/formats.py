@@ -174,7 +174,7 @@ def _format(kind: Kind, options: Mapping[str, str]) -> Format:
 
 
 def _sign(text: str) -> str:
-    """Return a delimiter as it is: DDL and crawlers write ``\\t``, ``\\u0001``, ``\\001`` or ``1``."""
+    """Return a delimiter as it is: DDL and crawlers write it as itself, as an escape or as a number."""
     named = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\\\": "\\", "\\b": "\b", "\\f": "\f"}
     if text in named:
         return named[text]

@@ -111,9 +111,9 @@ def _readable(found: pa.DataType, wanted: pa.DataType) -> bool:
     if found.equals(wanted) or pt.is_null(found):
         return True
     if pt.is_integer(wanted):
-        return pt.is_integer(found) and found.bit_width <= wanted.bit_width
+        return bool(pt.is_integer(found)) and bool(found.bit_width <= wanted.bit_width)
     if pt.is_floating(wanted):
-        return pt.is_floating(found) and found.bit_width <= wanted.bit_width
+        return bool(pt.is_floating(found)) and bool(found.bit_width <= wanted.bit_width)
     if pt.is_decimal(wanted):
         return bool(pt.is_decimal(found) or pt.is_integer(found))
     if pt.is_string(wanted) or pt.is_binary(wanted):
@@ -121,7 +121,7 @@ def _readable(found: pa.DataType, wanted: pa.DataType) -> bool:
     if pt.is_timestamp(wanted):
         return bool(pt.is_timestamp(found))
     if pt.is_map(wanted):
-        return pt.is_map(found) and _readable(found.item_type, wanted.item_type)
+        return bool(pt.is_map(found)) and _readable(found.item_type, wanted.item_type)
     if pt.is_list(wanted):
         listed = pt.is_list(found) or pt.is_large_list(found)
         return listed and _readable(found.value_type, wanted.value_type)

@@ -11,10 +11,11 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from penstock.local.athena.catalog import NAME, Catalog, Table
-from penstock.local.athena.dialect import Athena, Engine, place
+from penstock.local.athena.dialect import Athena, Engine
 from penstock.local.athena.errors import QueryError, syntax, unsupported
 from penstock.local.athena.meter import Meter
 from penstock.local.athena.scan import PATH, Scan
+from penstock.local.athena.specials import place
 from penstock.local.athena.textsql import view_sql
 from penstock.local.athena.types import quoted
 
@@ -60,7 +61,7 @@ class Query:
     views: tuple[tuple[str, str], ...]
 
 
-def parsed(sql: str) -> exp.Expression:
+def parsed(sql: str) -> exp.Expr:
     """Return the tree of one statement in Athena's SQL.
 
     Raises:
@@ -71,19 +72,23 @@ def parsed(sql: str) -> exp.Expression:
     except ParseError as error:
         detail = error.errors[0] if error.errors else {}
         line, column = detail.get("line") or 1, detail.get("col") or 1
-        token = detail.get("highlight") or "<EOF>"
+        token = detail.get("highlight") or ""
         if "SENTINEL" in str(detail.get("description")):
             text = sql.rstrip()
             end = len(text) - text.rfind("\n")
             raise mismatched(text.count("\n") + 1, end, "<EOF>") from None
-        start = max(1, column - len(token) + (token != "<EOF>"))
-        raise mismatched(line, start, token) from None
+        raise mismatched(line, max(1, column - len(token) + 1), token) from None
     except TokenError as error:
         raise syntax("SYNTAX_ERROR", 1, 1, str(error).partition(":")[0]) from None
     if not found:
         raise mismatched(1, 1, "<EOF>")
     if len(found) > 1:
         raise QueryError("SYNTAX_ERROR: Only one sql statement is allowed. Got: " + sql)
+    if not isinstance(found[0], exp.Query | exp.Values):
+        text = sql.lstrip()
+        line, column = sql[: len(sql) - len(text)].count("\n") + 1, 1 + len(sql) - len(text)
+        column -= sql[: len(sql) - len(text)].rfind("\n") + 1
+        raise mismatched(line, column, text.split()[0])
     return found[0]
 
 
@@ -103,7 +108,7 @@ class Translator:
     views: list[tuple[str, str]] = field(default_factory=list)
     named: dict[str, Table] = field(default_factory=dict)
 
-    def query(self, tree: exp.Expression) -> Query:
+    def query(self, tree: exp.Expr) -> Query:
         """Translate a SELECT, a UNION or VALUES; the tree is changed.
 
         Raises:
@@ -113,16 +118,16 @@ class Translator:
         text = self._translated(tree, self.database, 0)
         return Query(sql=text, scans=tuple(self.scans), views=tuple(self.views))
 
-    def _translated(self, tree: exp.Expression, database: str, deep: int) -> str:
+    def _translated(self, tree: exp.Expr, database: str, deep: int) -> str:
         _refuse(tree)
-        for node in list(tree.find_all(exp.Unnest)):
-            _lateral(node)
+        for unnest in list(tree.find_all(exp.Unnest)):
+            _lateral(unnest)
         for node in list(tree.find_all(exp.Table)):
             if isinstance(node.this, exp.Identifier) and not (not node.db and _is_cte(node)):
                 self._replace(node, tree, database, deep)
         return tree.sql(dialect=Engine)
 
-    def _replace(self, node: exp.Table, tree: exp.Expression, database: str, deep: int) -> None:
+    def _replace(self, node: exp.Table, tree: exp.Expr, database: str, deep: int) -> None:
         line, column = place(node)
         schema, name = (node.db or database).lower(), node.name.lower()
         if node.catalog.lower() not in CATALOGS:
@@ -179,14 +184,14 @@ class Translator:
         )
 
 
-def _unaliased(tree: exp.Expression) -> None:
+def _unaliased(tree: exp.Expr) -> None:
     """Give names of ours to the columns of a result that have none: they become ``_col0``."""
     select = tree
     while isinstance(select, exp.SetOperation | exp.Subquery):
         select = select.this
     if not isinstance(select, exp.Select):
         return
-    made: list[exp.Expression] = []
+    made: list[exp.Expr] = []
     for at, each in enumerate(select.expressions):
         bare = each.unnest() if isinstance(each, exp.Paren) else each
         named = isinstance(bare, exp.Alias | exp.Column | exp.Star | exp.Dot) or bare.is_star
@@ -197,13 +202,13 @@ def _unaliased(tree: exp.Expression) -> None:
     select.set("expressions", made)
 
 
-def _refuse(tree: exp.Expression) -> None:
-    for node in tree.find_all(exp.Version):
-        raise unsupported(f"time travel: {node.sql()}")
-    for node in tree.find_all(exp.MatchRecognize):
-        raise unsupported(f"MATCH_RECOGNIZE{node.alias and ''}")
-    for node in tree.find_all(exp.Placeholder, exp.Parameter):
-        line, column = place(node)
+def _refuse(tree: exp.Expr) -> None:
+    if version := tree.find(exp.Version):
+        raise unsupported(f"time travel: {version.sql()}")
+    if tree.find(exp.MatchRecognize):
+        raise unsupported("MATCH_RECOGNIZE")
+    if mark := tree.find(exp.Placeholder, exp.Parameter):
+        line, column = place(mark)
         raise syntax(
             "INVALID_PARAMETER_USAGE", line, column, "Incorrect number of parameters: expected 1"
         )
@@ -211,7 +216,7 @@ def _refuse(tree: exp.Expression) -> None:
 
 def _is_cte(node: exp.Table) -> bool:
     """Return whether a name is one that a WITH around it makes."""
-    inside: exp.Expression = node
+    inside: exp.Expr = node
     above = node.parent
     name = node.name.lower()
     while above is not None:
@@ -229,7 +234,7 @@ def _is_cte(node: exp.Table) -> bool:
     return False
 
 
-def _shorten(tree: exp.Expression, schema: str, name: str) -> None:
+def _shorten(tree: exp.Expr, schema: str, name: str) -> None:
     """Write ``db.t.c`` as ``t.c``: the table has another place in DuckDB."""
     for column in tree.find_all(exp.Column):
         if column.db.lower() == schema and column.table.lower() == name:

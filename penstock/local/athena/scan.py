@@ -22,7 +22,7 @@ from penstock.local.athena.errors import QueryError
 from penstock.local.athena.formats import Format, format_of
 from penstock.local.athena.lines import batches as line_batches
 from penstock.local.athena.meter import Meter, metered
-from penstock.local.athena.parquetfit import fitted_batches, fits, read_format
+from penstock.local.athena.parquetfit import fits, fitted_batches, read_format
 
 __all__ = ["LINE", "PATH", "Scan"]
 
@@ -83,7 +83,7 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         self,
         columns: list[str] | None = None,
         filter: Any = None,
-        **more: Any,  # noqa: A002
+        **more: Any,
     ) -> ds.Scanner:
         """Return a scanner of the rows that match; DuckDB calls this."""
         del more
@@ -236,7 +236,7 @@ def key_values(table: Table, partitions: Sequence[Partition]) -> list[dict[str, 
 
 
 def _equals(values: dict[str, Any], more: dict[str, Any]) -> Any:
-    made = ds.scalar(True)  # noqa: FBT003
+    made = ds.scalar(True)
     for name, value in {**values, **more}.items():
         found = ds.field(name)
         made = made & (found.is_null() if value is None else found == value)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.local.athena.executions import Execution, Executions
+from penstock.local.athena.metadata import Metadata
 from penstock.local.athena.workgroups import PRIMARY, Workgroups
 from penstock.local.site import Handler, Site
 from penstock.local.wire import AwsError, Call
@@ -44,11 +45,12 @@ class Athena:
         self._timeout_s = timeout_s
         self.executions = Executions()
         self.workgroups = Workgroups(site.moto)
+        self.metadata = Metadata(site)
         self._slots = threading.Semaphore(AT_ONCE)
 
     def operations(self) -> Mapping[str, Handler]:
         """Return what this answers."""
-        groups = self.workgroups
+        groups, metadata = self.workgroups, self.metadata
         return {
             "StartQueryExecution": self.start,
             "GetQueryExecution": self.get,
@@ -67,10 +69,10 @@ class Athena:
             "UpdatePreparedStatement": groups.update_prepared,
             "DeletePreparedStatement": groups.delete_prepared,
             "ListPreparedStatements": groups.list_prepared,
-            "GetDatabase": self.database,
-            "ListDatabases": self.databases,
-            "GetTableMetadata": self.table,
-            "ListTableMetadata": self.tables,
+            "GetDatabase": metadata.database,
+            "ListDatabases": metadata.databases,
+            "GetTableMetadata": metadata.table,
+            "ListTableMetadata": metadata.tables,
         }
 
     def stop(self) -> None:
@@ -169,7 +171,7 @@ class Athena:
     ) -> Any:
         from penstock.local.athena.catalog import Catalog
         from penstock.local.athena.meter import Meter
-        from penstock.local.athena.run import Task
+        from penstock.local.athena.task import Task
 
         meter = Meter(group["Configuration"].get("BytesScannedCutoffPerQuery"))
         execution.read = lambda: meter.bytes
@@ -253,7 +255,7 @@ class Athena:
     def _prepare(self, execution: Execution, task: Any) -> None:
         """Run PREPARE and DEALLOCATE PREPARE."""
         from penstock.local.athena.results import write_text
-        from penstock.local.athena.run import Outcome
+        from penstock.local.athena.task import Outcome
 
         statement, place = task.statement, (execution.region, execution.workgroup)
         try:
@@ -381,41 +383,6 @@ class Athena:
             }
         }
 
-    # ------------------------------------------------------------ the catalog
-
-    def _catalog(self, call: Call) -> Any:
-        from penstock.local.athena.catalog import Catalog
-
-        name = str(call.body.get("CatalogName", "awsdatacatalog"))
-        if name.lower() != "awsdatacatalog":
-            raise AwsError("MetadataException", f"the local plane has no catalog {name}")
-        return Catalog(self.site.moto, call.region)
-
-    def database(self, call: Call) -> dict[str, Any]:
-        """Answer GetDatabase, from Glue."""
-        name = call.body["DatabaseName"]
-        found = self._catalog(call).database(name)
-        if found is None:
-            raise AwsError("MetadataException", f"Database {name} not found.")
-        return {"Database": _database(found)}
-
-    def databases(self, call: Call) -> dict[str, Any]:
-        """Answer ListDatabases, from Glue."""
-        return {"DatabaseList": [_database(each) for each in self._catalog(call).databases()]}
-
-    def table(self, call: Call) -> dict[str, Any]:
-        """Answer GetTableMetadata, from Glue."""
-        schema, name = call.body["DatabaseName"], call.body["TableName"]
-        found = self._catalog(call).table(schema, name)
-        if found is None:
-            raise AwsError("MetadataException", f"Table {name} not found.")
-        return {"TableMetadata": _table(found)}
-
-    def tables(self, call: Call) -> dict[str, Any]:
-        """Answer ListTableMetadata, from Glue."""
-        found = self._catalog(call).tables(call.body["DatabaseName"])
-        return {"TableMetadataList": [_table(each) for each in found]}
-
 
 def _token(given: str | None) -> int:
     if given is None:
@@ -424,24 +391,3 @@ def _token(given: str | None) -> int:
         return int(base64.b64decode(given, validate=True))
     except ValueError:
         raise _invalid(f"NextToken {given!r} is not one of ours") from None
-
-
-def _database(found: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("Name", "Description", "Parameters")
-    return {name: found[name] for name in names if found.get(name)}
-
-
-def _table(found: Any) -> dict[str, Any]:
-    return {
-        "Name": found.name,
-        "TableType": found.kind,
-        "Columns": [each.glue() for each in found.columns],
-        "PartitionKeys": [each.glue() for each in found.keys],
-        "Parameters": {
-            **found.parameters,
-            "location": found.location,
-            "inputformat": found.input_format,
-            "outputformat": found.output_format,
-            "serde.serialization.lib": found.serde,
-        },
-    }

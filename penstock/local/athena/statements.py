@@ -198,7 +198,7 @@ def _prepared(sql: str, first: str) -> Statement:
     if first == "EXECUTE" and cursor.take("USING"):
         while not cursor.ended:
             start = cursor.tokens[cursor.at].start
-            while not cursor.ended and cursor.peek() != ",":
+            while not cursor.ended and cursor.peek() != ",":  # type: ignore[redundant-expr]  # it moves
                 if cursor.peek() == "(":
                     cursor.skip_parens()
                 else:

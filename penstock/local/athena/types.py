@@ -287,12 +287,10 @@ def from_duckdb(found: Any) -> ColumnType:
         )
     if kind in ("struct", "tuple"):
         bare = kind == "tuple"  # a row without names
-        pairs = list(enumerate(found.children)) if bare else list(found.children)
-        if bare and pairs and isinstance(pairs[0][1], tuple):
-            pairs = [(at, child[1]) for at, child in pairs]
+        pairs = [each if isinstance(each, tuple) else ("", each) for each in found.children]
         return ColumnType(
             kind="struct",
-            names=tuple(f"field{name}" if bare else name for name, _ in pairs),
+            names=tuple(f"field{at}" if bare else str(name) for at, (name, _) in enumerate(pairs)),
             parts=tuple(from_duckdb(child) for _, child in pairs),
         )
     text = str(found).lower()

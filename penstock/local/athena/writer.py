@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -100,18 +101,22 @@ def write(engine: Engine, sql: str, outputs: Sequence[Output], target: Target) -
             folder = _folder(target, values)
             if values:
                 written.partitions[values] = folder
-                if len(written.partitions) > target.limit:
-                    raise QueryError(
-                        "HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of "
-                        f"{target.limit} open writers for partitions/buckets",
-                        kind=1007,
-                    )
+                _within(written, target)
             _files(batches, folder, target, written)
     except BaseException:
         for file in written.files:
             storage.delete(file)
         raise
     return written
+
+
+def _within(written: Written, target: Target) -> None:
+    if len(written.partitions) > target.limit:
+        raise QueryError(
+            f"HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of {target.limit} open writers for "
+            "partitions/buckets",
+            kind=1007,
+        )
 
 
 def _folder(target: Target, values: tuple[str, ...]) -> str:
@@ -190,7 +195,7 @@ def _pieces(
             changed |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
         cuts = [0, *(np.flatnonzero(changed) + 1).tolist(), batch.num_rows]
         data = batch.select(list(range(width)))
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in itertools.pairwise(cuts):
             yield (
                 tuple(column[first].as_py() for column in columns),
                 data.slice(first, last - first),

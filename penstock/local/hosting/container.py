@@ -184,8 +184,10 @@ class Container:
 
     def _process(self, server: Server, port: int) -> Process:
         base = self._place.folder / self.name
+        plane = {} if self._spec.isolated else self._site.environment(self._place.region)
         given = {
-            **self._site.environment(self._place.region),
+            **plane,
+            "AWS_REGION": self._place.region,
             "SAGEMAKER_BASE_DIR": str(base),
             "SAGEMAKER_BIND_TO_PORT": str(port),
             "SAGEMAKER_REGION": self._place.region,

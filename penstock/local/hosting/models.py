@@ -28,12 +28,14 @@ class ContainerSpec:
         image: Its URI.
         model_uri: Of model.tar.gz; None when it brings its model along.
         environment: Of the request.
+        isolated: Whether it gets no credentials, nor the address of the plane.
     """
 
     name: str
     image: str
     model_uri: str | None
     environment: Mapping[str, str]
+    isolated: bool = False
 
 
 def not_supported(operation: str, what: str, instead: str) -> AwsError:
@@ -112,4 +114,5 @@ def _specs(model: Mapping[str, Any]) -> Iterator[ContainerSpec]:
             image=container["Image"],
             model_uri=container.get("ModelDataUrl"),
             environment=container.get("Environment") or {},
+            isolated=bool(model.get("EnableNetworkIsolation")),
         )

@@ -1,4 +1,4 @@
-"""moto's records of endpoints and transform jobs, which are told the truth: its Describe and List say it."""
+"""moto's records of models, endpoints and transform jobs, which are told the truth: its Describe and List say it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from typing import Any
 
 from penstock.local.site import ACCOUNT
 
-__all__ = ["FAILURE_CHARACTERS", "endpoint", "tell", "transform_job"]
+__all__ = ["FAILURE_CHARACTERS", "endpoint", "model", "tell", "transform_job"]
 
 FAILURE_CHARACTERS = 1024
 """What SageMaker keeps of a FailureReason."""
+
+
+def model(region: str, name: str) -> Any:
+    """Return moto's record of a model, or None."""
+    return _backend(region)._models.get(name)
 
 
 def endpoint(region: str, name: str) -> Any:

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.local.hosting import records
 from penstock.local.hosting.endpoint import Endpoint
 from penstock.local.hosting.fleet import fleet_of
 from penstock.local.hosting.models import check_model, not_supported
@@ -40,6 +41,7 @@ VARIANT_REFUSED = {
     "ManagedInstanceScaling": "name InitialInstanceCount",
     "CapacityReservationConfig": "leave it out",
 }
+VARIANT_PROPERTIES = ("DesiredInstanceCount", "DesiredWeight")
 # What stands for instance types that are newer than moto; the name goes back as it came.
 MOTO_INSTANCE = "ml.m5.large"
 STARTUP = "ContainerStartupHealthCheckTimeoutInSeconds"
@@ -95,7 +97,12 @@ class Hosting:
         if self._there(call.region, "DescribeModel", ModelName=name):
             raise _exists("model", call.region, "model", name)
         check_model(self._site, call.body)
-        return self._site.moto.forward(call)
+        answer = self._site.moto.forward(call)
+        # What moto does not keep.
+        record = records.model(call.region, name)
+        record.enable_network_isolation = bool(call.body.get("EnableNetworkIsolation"))
+        record.inference_execution_config = call.body.get("InferenceExecutionConfig")
+        return answer
 
     def _create_config(self, call: Call) -> Mapping[str, Any]:
         variants = [dict(each) for each in call.body.get("ProductionVariants") or []]
@@ -158,10 +165,10 @@ class Hosting:
             what = "RollingUpdatePolicy" if rolling else f"traffic routing {routing}"
             raise not_supported("UpdateEndpoint", what, "use ALL_AT_ONCE, or no DeploymentConfig")
         name = call.body["EndpointConfigName"]
-        retain = bool(call.body.get("RetainAllVariantProperties"))
-        excluded = call.body.get("ExcludeRetainedVariantProperties") or []
-        kept = retain and {"VariantPropertyType": "DesiredWeight"} not in excluded
-        endpoint.update(name, self._config(call.region, name), retain=kept)
+        retained = set(VARIANT_PROPERTIES if call.body.get("RetainAllVariantProperties") else ())
+        for each in call.body.get("ExcludeRetainedVariantProperties") or ():
+            retained.discard(each["VariantPropertyType"])
+        endpoint.update(name, self._config(call.region, name), retained=retained)
         return {"EndpointArn": endpoint.arn}
 
     def _reweigh(self, call: Call) -> Mapping[str, Any]:

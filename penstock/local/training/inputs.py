@@ -59,6 +59,22 @@ def _check_source(entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
             f"channel {name!r}: the local plane has no {absent[0] if absent else kind!r}",
             status=501,
         )
+    _check_mode(entry, kind, mode, source)
+    uri = source["S3Uri"]
+    if not uri.startswith("s3://"):
+        raise _invalid(f"S3Uri {uri!r} of channel {name} must start with s3://")
+    if not _anything(uri):
+        bucket, role = uri.split("/")[2], body["RoleArn"]
+        raise _invalid(
+            f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
+            "the bucket exists in the selected region, that objects exist under that S3 prefix, and "
+            f'that the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+        )
+
+
+def _check_mode(entry: Mapping[str, Any], kind: str, mode: str, source: Mapping[str, Any]) -> None:
+    """Check that a channel's mode can do what is asked of it."""
+    name = entry["ChannelName"]
     if kind == "AugmentedManifestFile" and mode != "Pipe":
         raise _invalid(
             f"AugmentedManifestFile is only supported in Pipe input mode. Channel: {name}"
@@ -76,16 +92,6 @@ def _check_source(entry: Mapping[str, Any], body: Mapping[str, Any]) -> None:
     for field in ("CompressionType", "RecordWrapperType"):
         if entry.get(field, "None") != "None" and mode != "Pipe":
             raise _invalid(f"{field} is only supported in Pipe input mode. Channel: {name}")
-    uri = source["S3Uri"]
-    if not uri.startswith("s3://"):
-        raise _invalid(f"S3Uri {uri!r} of channel {name} must start with s3://")
-    if not _anything(uri):
-        bucket, role = uri.split("/")[2], body["RoleArn"]
-        raise _invalid(
-            f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that '
-            "the bucket exists in the selected region, that objects exist under that S3 prefix, and "
-            f'that the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
-        )
 
 
 def _anything(uri: str) -> bool:

@@ -5,6 +5,8 @@ is PID 1 of an image or a plain subprocess on a laptop:
 
     python -m penstock.containers.linear_learner train
     python -m penstock.containers.xgboost train
+    python -m penstock.containers.kmeans train
+    python -m penstock.containers.pca train
     python -m penstock.containers.features serve    a plan: raw rows to features
     python -m penstock.containers.scoring serve     a trained model: features to predictions
 """

@@ -53,10 +53,11 @@ def run_hosts(
         How the job ended. A program that does not exist is a failure like others.
     """
     ended = _Ended(len(runs), abandon)
-    _at_once(runs, lambda number, run: ended.note(number, run.prepare()))
+    _at_once(runs, abandon, lambda number, run: ended.note(number, run.prepare()))
     if not ended.order:
         on_training()
-        _at_once(runs, lambda number, run: ended.note(number, _to_end(run)))
+        _at_once(runs, abandon, lambda number, run: ended.note(number, _to_end(run)))
+        ended.check()
     return ended.result()
 
 
@@ -67,18 +68,30 @@ def _to_end(run: HostRun) -> TrainingResult | PenstockError:
         return error
 
 
-def _at_once(runs: Sequence[HostRun], work: Callable[[int, HostRun], None]) -> None:
+def _at_once(
+    runs: Sequence[HostRun], abandon: threading.Event, work: Callable[[int, HostRun], None]
+) -> None:
     """Do ``work`` for every host in a thread of its own; the first in this one."""
+
+    def guarded(number: int, run: HostRun) -> None:
+        try:
+            work(number, run)
+        except BaseException:  # a fault of ours: it goes on, but no host may wait for this one
+            abandon.set()
+            raise
+
     others = [
-        threading.Thread(target=work, args=(number, run), name=f"host {number}", daemon=True)
+        threading.Thread(target=guarded, args=(number, run), name=f"host {number}", daemon=True)
         for number, run in enumerate(runs)
         if number
     ]
     for thread in others:
         thread.start()
-    work(0, runs[0])
-    for thread in others:
-        thread.join()
+    try:
+        guarded(0, runs[0])
+    finally:
+        for thread in others:
+            thread.join()
 
 
 class _Ended:
@@ -104,6 +117,13 @@ class _Ended:
             self.order.append((number, status, reason))
         if status == "Failed":
             self._abandon.set()
+
+    def check(self) -> None:
+        """Make a host that a fault of ours has left without a result one that failed."""
+        heard = {number for number, _, _ in self.order}
+        lost = [number for number in range(self._hosts) if number not in heard]
+        reason = "InternalServerError: it ended without a result"
+        self.order += [(number, "Failed", reason) for number in lost]
 
     def result(self) -> ClusterResult:
         worst = max((status for _, status, _ in self.order), key=WORST.index)

@@ -189,3 +189,36 @@ def test_an_object_never_leaves_its_folder(
 def test_a_regex_is_checked_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         run(tmp_path, "pass", metric_definitions=(("bad", "("),))
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_a_fault_of_ours_ends_all_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: int
+) -> None:
+    to_end, told = HostRun.to_end, list[str]()
+
+    def broken(run: HostRun) -> Any:
+        if run.request.host == host:
+            raise RuntimeError("a fault")
+        return to_end(run)
+
+    monkeypatch.setattr(HostRun, "to_end", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda told_of: told.append(str(told_of.exc_value)))
+
+    if host == 0:
+        with pytest.raises(RuntimeError, match="a fault"):
+            run(tmp_path, "time.sleep(600)")
+    else:
+        result = run(tmp_path, "time.sleep(600)")
+        assert result.status == "Failed"
+        assert told == ["a fault"]
+        assert "host algo-2: InternalServerError: it ended without a result" in {
+            result.failure_reason,
+            f"host algo-2: {_last(result)}",
+        }
+
+
+def _last(result: ClusterResult) -> str:
+    """Return the reason of the host that was lost; others may have been ended before it was missed."""
+    assert {host.failure_reason for host in result.hosts} == {"Abandoned: the host was ended"}
+    return "InternalServerError: it ended without a result"

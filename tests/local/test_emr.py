@@ -14,6 +14,10 @@ import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the 
 import pytest
 from botocore.exceptions import ClientError, WaiterError  # type: ignore[import-untyped]
 
+from penstock.local import Plane
+from penstock.local.emrcluster import Cluster
+from penstock.local.site import Site
+
 DEADLINE_S = 120
 FAST = {"Delay": 1, "MaxAttempts": DEADLINE_S}
 NUMBERS = itertools.count()
@@ -435,10 +439,24 @@ def test_protection_policies_and_concurrency_can_be_changed(emr):
     assert terminated(emr, id_)[0] == "TERMINATED"
 
 
+def test_an_idle_cluster_ends_by_its_policy(tmp_path):
+    site = Site(tmp_path, "http://127.0.0.1:1", None)
+    instances = {"KeepJobFlowAliveWhenNoSteps": True}
+    body = {"Instances": instances, "AutoTerminationPolicy": {"IdleTimeout": 0.1}}
+    made = Cluster(site, body, id_="j-1", arn="arn", region="r")
+
+    made.start([])
+
+    wait_for("the cluster's end", lambda: made.state == "TERMINATED")
+    site.stop()
+    assert made.status()["StateChangeReason"] == {
+        "Code": "ALL_STEPS_COMPLETED",
+        "Message": "Auto-terminated after 0.1 s idle",
+    }
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_no_process_outlives_a_plane(tmp_path, how):
-    from penstock.local import Plane
-
     with Plane(tmp_path) as own:
         with own.as_environment():
             boto3.client("s3").create_bucket(Bucket="own")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
-from local.hosting import Hosts, client, echo_plane, kill, processes, until
+from local.hosting import ECHO, ROLE, Hosts, client, echo_plane, kill, processes, until
 
 from penstock.local.hosting.client import Broken, TimedOut, Unreachable, ask, free_port
 
@@ -184,6 +184,49 @@ def test_weights_change_without_new_servers(hosts):
     assert caught.value.response["Error"]["Message"] == (
         "Variant middle of endpoint weighed not found, it has left, right."
     )
+
+
+def test_an_update_keeps_what_it_is_asked_to_keep(hosts):
+    hosts.echo("keeping")
+    variants = [{"ModelName": "keeping", "VariantName": name} for name in ("a", "b")]
+    hosts.serving("keeping", *variants)
+    hosts.config("keeping-2", *({**each, "InitialVariantWeight": 7} for each in variants))
+    hosts.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="keeping",
+        DesiredWeightsAndCapacities=[
+            {"VariantName": "a", "DesiredWeight": 3, "DesiredInstanceCount": 4}
+        ],
+    )
+    hosts.wait("keeping")
+
+    hosts.sagemaker.update_endpoint(
+        EndpointName="keeping",
+        EndpointConfigName="keeping-2",
+        RetainAllVariantProperties=True,
+        ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DesiredWeight"}],
+    )
+    hosts.wait("keeping")
+
+    found = hosts.sagemaker.describe_endpoint(EndpointName="keeping")["ProductionVariants"]
+    assert [(each["CurrentWeight"], each["CurrentInstanceCount"]) for each in found] == [
+        (7.0, 4),
+        (7.0, 1),
+    ]
+
+
+def test_an_isolated_model_knows_no_credentials(hosts):
+    hosts.sagemaker.create_model(
+        ModelName="isolated",
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": ECHO},
+        EnableNetworkIsolation=True,
+    )
+    hosts.serving("isolated", {"ModelName": "isolated"})
+
+    told = hosts.ask("isolated", b"environment")["Body"].decode().splitlines()
+
+    assert [line for line in told if line.startswith("AWS_")] == ["AWS_REGION=us-east-1"]
+    assert hosts.sagemaker.describe_model(ModelName="isolated")["EnableNetworkIsolation"]
 
 
 def test_a_program_that_ends_at_once_fails_the_endpoint(hosts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,26 +117,29 @@ class Endpoint:
         Raises:
             AwsError: A model is not there.
         """
-        self._coming = self._made(config, {})
+        self._coming = self._made(config)
         self._show("Creating", self._coming, running=False)
         self._site.spawn(f"endpoint-{self.name}", self._bring_up)
 
     def update(
-        self, config_name: str, config: Sequence[Mapping[str, Any]], *, retain: bool
+        self, config_name: str, config: Sequence[Mapping[str, Any]], *, retained: Set[str]
     ) -> None:
         """Begin to replace the variants by those of another configuration; returns at once.
 
         Args:
             config_name: Its name.
             config: Its variants.
-            retain: Keep the weights of variants that have the same name.
+            retained: What variants of the same name keep: ``DesiredWeight``,
+                ``DesiredInstanceCount``.
 
         Raises:
             AwsError: Another change is under way, or a model is not there.
         """
         self._check_idle()
-        kept = {each.name: each.weight for each in self._variants} if retain else {}
-        self._coming = self._made(config, kept)
+        now = {variant.name: variant for variant in self._variants}
+        self._coming = tuple(
+            _retaining(variant, now.get(variant.name), retained) for variant in self._made(config)
+        )
         self._set(endpoint_status="Updating", failure_reason=None)
         self._site.spawn(f"endpoint-{self.name}", lambda: self._replace(config_name))
 
@@ -215,15 +218,11 @@ class Endpoint:
                 else f'Cannot update failed endpoint "{self.arn}": delete it and create it again.',
             )
 
-    def _made(
-        self, config: Sequence[Mapping[str, Any]], weights: Mapping[str, float]
-    ) -> tuple[Variant, ...]:
+    def _made(self, config: Sequence[Mapping[str, Any]]) -> tuple[Variant, ...]:
         number = next(_NUMBERS)
-        return tuple(self._variant(each, weights, number) for each in config)
+        return tuple(self._variant(each, number) for each in config)
 
-    def _variant(
-        self, config: Mapping[str, Any], weights: Mapping[str, float], number: int
-    ) -> Variant:
+    def _variant(self, config: Mapping[str, Any], number: int) -> Variant:
         name = config["VariantName"]
         specs = containers_of(self._site, self._region, config["ModelName"])
         place = Place(
@@ -235,10 +234,9 @@ class Endpoint:
             kind="endpoint",
             startup_s=float(config.get("ContainerStartupHealthCheckTimeoutInSeconds") or STARTUP_S),
         )
-        weight = weights.get(name, config.get("InitialVariantWeight", 1.0))
         return Variant(
             name=name,
-            weight=float(weight),
+            weight=float(config.get("InitialVariantWeight", 1.0)),
             instances=int(config.get("InitialInstanceCount") or 1),
             images=tuple(spec.image for spec in specs),
             chain=Chain(self._site, specs, place, failed=self._broken),
@@ -302,6 +300,17 @@ class Endpoint:
 
     def _set(self, **values: Any) -> None:
         records.tell(self._record, **values)
+
+
+def _retaining(variant: Variant, before: Variant | None, names: Set[str]) -> Variant:
+    """Return a variant with what it keeps of the one of its name."""
+    if before is None:
+        return variant
+    return replace(
+        variant,
+        weight=before.weight if "DesiredWeight" in names else variant.weight,
+        instances=before.instances if "DesiredInstanceCount" in names else variant.instances,
+    )
 
 
 def _end(variants: Sequence[Variant], grace_s: float) -> None:

@@ -34,6 +34,8 @@ def check_inputs(body: Mapping[str, Any]) -> None:
         name = entry["ChannelName"]
         if name in seen:
             raise _invalid(f"Duplicate channel name {name!r} in InputDataConfig")
+        if name.strip(".") == "":
+            raise _invalid(f"Channel name {name!r} is no name of a folder")
         seen.add(name)
         _check_source(entry, body)
 

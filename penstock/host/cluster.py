@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from penstock.errors import PenstockError
 from penstock.host.results import Status, TrainingResult
-from penstock.host.training import HostRun
+from penstock.host.training import ABANDONED, HostRun
 
 __all__ = ["ClusterResult", "run_hosts"]
 
@@ -127,7 +127,10 @@ class _Ended:
 
     def result(self) -> ClusterResult:
         worst = max((status for _, status, _ in self.order), key=WORST.index)
-        number, status, reason = next(each for each in self.order if each[1] == worst)
+        ended = [each for each in self.order if each[1] == worst]
+        # Who was ended because of another is not the cause.
+        causes = [each for each in ended if each[2] != ABANDONED]
+        number, status, reason = (causes or ended)[0]
         if self._hosts > 1 and status == "Failed":
             reason = f"host algo-{number + 1}: {reason}"
         hosts = tuple(self._results[each] for each in sorted(self._results))

@@ -25,7 +25,7 @@ from penstock.host.pipe import Feeder, Flow
 from penstock.host.process import Process, clean_environment
 from penstock.host.results import LOG_LINES, ChannelUse, Status, TrainingResult, died, hung
 
-__all__ = ["Control", "HostRun", "run_training"]
+__all__ = ["ABANDONED", "Control", "HostRun", "run_training"]
 
 # How often limits are looked at while nothing is logged.
 TICK_S = 0.1

@@ -15,21 +15,19 @@ __all__ = ["Operation", "recorded", "table"]
 
 # botocore's name of a service -> moto's package of it.
 PACKAGES = {"emr-serverless": "emrserverless", "sagemaker-runtime": "sagemakerruntime"}
-# What moto answers as if something ran from then on, and nothing does: refused rather than recorded.
-PRETENDED: Mapping[str, frozenset[str]] = {
-    "athena": frozenset({"CreateCapacityReservation"}),
-    "glue": frozenset({"CreateDevEndpoint", "CreateMLTransform", "CreateSession"}),
-    "sagemaker": frozenset({"CreateDomain", "CreateFeatureGroup"}),
-}
 
 # What moto remembers although it would have to do something, and nothing here does: refused.
 PRETENDED: Mapping[str, frozenset[str]] = {
+    "athena": frozenset({"CreateCapacityReservation"}),
     "emr": frozenset({"DescribeJobFlows"}),  # long deprecated, and moto knows no step's true state
+    "glue": frozenset({"CreateDevEndpoint", "CreateMLTransform", "CreateSession"}),
     "sagemaker": frozenset(
         {
             "CreateAutoMLJobV2",
             "CreateCluster",
             "CreateCompilationJob",
+            "CreateDomain",
+            "CreateFeatureGroup",
             "CreateHyperParameterTuningJob",
             "CreateNotebookInstance",
             "CreateProcessingJob",

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import sparse
 
 from penstock import recordio
-from penstock.containers import load_model, xgboost
+from penstock.containers import kmeans, load_model, pca, xgboost
 from penstock.containers.kmeans_model import KMeansModel
 from penstock.containers.linear_model import LinearModel
 from penstock.containers.pca_model import PCAModel
@@ -163,6 +163,25 @@ def test_clusters_and_projections_have_their_names(tmp_path):
     assert found.body == f"0.0,0.0\n2.0,{distance!r}\n".encode()
     assert found.rows == 2
     assert objects == {"projections": [{"projection": [1.0, 0.0]}, {"projection": [0.0, 0.0]}]}
+
+
+@pytest.mark.parametrize(
+    ("program", "hyperparameters"),
+    [
+        (kmeans, {"k": "3", "feature_dim": "43"}),
+        (pca, {"num_components": "2", "feature_dim": "43", "mini_batch_size": "100"}),
+    ],
+)
+def test_what_kmeans_and_pca_trained_is_served(train, program, hyperparameters):
+    rows = number_rows(200)
+    code, base = train(program, hyperparameters, {"train": rows})
+    assert code == 0
+    few, model = rows.dense[:5], load_model(base / "model")
+
+    body = load(base / "model", {}).answer(csv_of(few), media_type(CSV), CSV).body
+
+    numbers = [[float(cell) for cell in line.split(",")] for line in body.decode().splitlines()]
+    assert numbers == model.score(few).tolist()
 
 
 def test_a_record_without_its_frame_is_a_row():

@@ -203,22 +203,17 @@ def test_a_fault_of_ours_ends_all_hosts(
         return to_end(run)
 
     monkeypatch.setattr(HostRun, "to_end", broken)
-    monkeypatch.setattr(threading, "excepthook", lambda told_of: told.append(str(told_of.exc_value)))
+    monkeypatch.setattr(
+        threading, "excepthook", lambda told_of: told.append(str(told_of.exc_value))
+    )
 
     if host == 0:
         with pytest.raises(RuntimeError, match="a fault"):
             run(tmp_path, "time.sleep(600)")
     else:
         result = run(tmp_path, "time.sleep(600)")
-        assert result.status == "Failed"
         assert told == ["a fault"]
-        assert "host algo-2: InternalServerError: it ended without a result" in {
-            result.failure_reason,
-            f"host algo-2: {_last(result)}",
-        }
-
-
-def _last(result: ClusterResult) -> str:
-    """Return the reason of the host that was lost; others may have been ended before it was missed."""
-    assert {host.failure_reason for host in result.hosts} == {"Abandoned: the host was ended"}
-    return "InternalServerError: it ended without a result"
+        assert (result.status, result.failure_reason) == (
+            "Failed",
+            "host algo-2: InternalServerError: it ended without a result",
+        )

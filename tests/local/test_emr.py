@@ -8,6 +8,7 @@ import itertools
 import os
 import time
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
@@ -17,6 +18,11 @@ from botocore.exceptions import ClientError, WaiterError  # type: ignore[import-
 from penstock.local import Plane
 from penstock.local.emrcluster import Cluster
 from penstock.local.site import Site
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(find_spec("sagemaker_pyspark") is None, reason="no jars that speak to S3"),
+]
 
 DEADLINE_S = 120
 FAST = {"Delay": 1, "MaxAttempts": DEADLINE_S}
@@ -35,7 +41,7 @@ FAILS = "raise ValueError('no such day: 2024-13-01')"
 EXITS = "import sys; sys.exit('error: table is empty\\n  mend it')"
 STAYS = """
 import os, subprocess, sys, time
-import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
+import boto3
 child = subprocess.Popen(["sleep", "600"])
 key, bucket = sys.argv[2], sys.argv[1]
 boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=f"{os.getpid()} {os.getppid()} {child.pid}")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import gzip
 import time
+from importlib.util import find_spec
 
 import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(find_spec("sagemaker_pyspark") is None, reason="no jars that speak to S3"),
+]
 
 DEADLINE_S = 120
 ROLE = "arn:aws:iam::123456789012:role/run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
@@ -110,6 +111,8 @@ def refused(call, **body):
     return caught.value.response["Error"]["Code"], caught.value.response["Error"]["Message"]
 
 
+@pytest.mark.spark
+@pytest.mark.skipif(find_spec("sagemaker_pyspark") is None, reason="no jars that speak to S3")
 def test_a_spark_script_gets_its_arguments_files_and_settings(bucket):
     library = put(bucket, "lib.py", "def greeting(): return 'grüezi'")
     defaults = {

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from importlib.util import find_spec
 
 import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
+import pytest
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(find_spec("sagemaker_pyspark") is None, reason="no jars that speak to S3"),
+]
 
 DEADLINE_S = 240
 SCRIPT = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]  # noqa: TID251  the tests are the plane's clients
@@ -16,6 +17,11 @@ from test_pipeline import lake, spec
 from penstock import runner, storage
 from penstock.curated import open_curated, row_ranges
 from penstock.recordio import decode
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(find_spec("sagemaker_pyspark") is None, reason="no jars that speak to S3"),
+]
 
 JOBS = Path(__file__).parents[2] / "jobs"
 STAGES = ("merge", "fit", "convert")

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from containers.jobs import number_rows
 from local.hosting import (
+    ECHO,
     XGBOOST,
     Hosts,
     client,
@@ -210,6 +211,21 @@ def test_a_prefix_a_file_a_manifest_and_gzip_are_read(jobs):
     assert jobs.outputs("of-prefix") == jobs.outputs("of-manifest") == both
     assert jobs.outputs("of-gzip") == {"c.out": b"zipped"}
     assert jobs.outputs("of-nothing") == {"empty.out": b""}
+
+
+def test_a_pipeline_passes_what_the_first_says_to_the_second(jobs):
+    image = {"Image": ECHO}
+    jobs.model(
+        "two",
+        {**image, "Environment": {"NAME": "inner "}},
+        {**image, "Environment": {"NAME": "outer "}},
+    )
+    jobs.put(two__x=b"abc")
+
+    job = jobs.done("two", "two", "two/")
+
+    assert job["TransformJobStatus"] == "Completed"
+    assert jobs.outputs("two") == {"x.out": b"outer inner abc"}
 
 
 def test_the_request_says_more_than_the_container(jobs):

@@ -19,14 +19,17 @@ from penstock.local.hosting.models import ContainerSpec
 from penstock.local.site import Site
 from penstock.local.wire import AwsError
 
-__all__ = ["Container", "Place"]
+__all__ = ["FAULT", "Container", "Place"]
 
 PING_S = 2.0
 PING_EVERY_S = 0.1
 POLL_S = 0.1
 LOG_EVERY_S = 0.5
 RESTART_PAUSE_S = 0.2
+# PutLogEvents takes 10,000 events and 1 MiB at once.
+LINES_A_CALL = 500
 KEPT_LINES = 5
+FAULT = "The local plane failed; its log has the cause."
 # A program that ends so often before it was healthy will not become so.
 MOST_FALSE_STARTS = 3
 
@@ -123,15 +126,18 @@ class Container:
             self._thread.join()
 
     def _run(self) -> None:
+        reason: str | None = FAULT
         try:
             server = server_of(self._spec.image, self._site.folder)
             self._fetch()
-            self._keep_running(server)
+            reason = self._kept_running(server)
         except (PenstockError, AwsError) as error:
-            self._failed(str(error))
+            reason = str(error)
         except OSError as error:
-            self._failed(f"The {self.name} container cannot be started: {error}")
+            reason = f"The {self.name} container cannot be started: {error}"
         finally:
+            if reason is not None:
+                self._failed(reason)
             self._flush(now=True)
             shutil.rmtree(self._place.folder / self.name, ignore_errors=True)
 
@@ -160,7 +166,8 @@ class Container:
                 f"CreateModel has permissions to download the object.\n{error}"
             ) from error
 
-    def _keep_running(self, server: Server) -> None:
+    def _kept_running(self, server: Server) -> str | None:
+        """Run the program until it is to end; return None, or why it cannot run any longer."""
         false_starts = 0
         while not self._stop.is_set():
             port, self._last = free_port(), []
@@ -174,13 +181,13 @@ class Container:
                 self._take(process.remaining())
                 process.close()
             if self._stop.is_set():
-                return
+                break
             false_starts = 0 if healthy else false_starts + 1
             if code is None or false_starts >= MOST_FALSE_STARTS:
-                self._failed(self._unhealthy(code))
-                return
+                return self._unhealthy(code)
             self._note(f"the program ended with {_ending(code)}; it is started again")
             self._stop.wait(RESTART_PAUSE_S)
+        return None
 
     def _process(self, server: Server, port: int) -> Process:
         base = self._place.folder / self.name
@@ -248,7 +255,9 @@ class Container:
         if not self._lines or not (now or time.monotonic() - self._logged > LOG_EVERY_S):
             return
         lines, self._lines, self._logged = self._lines, [], time.monotonic()
-        self._site.log(self._place.group, self._place.stream, lines, region=self._place.region)
+        for start in range(0, len(lines), LINES_A_CALL):
+            part = lines[start : start + LINES_A_CALL]
+            self._site.log(self._place.group, self._place.stream, part, region=self._place.region)
 
 
 def _healthy(port: int) -> bool:

@@ -18,7 +18,7 @@ from penstock.errors import PenstockError
 from penstock.local.hosting import records
 from penstock.local.hosting.chain import Chain, ContainerError
 from penstock.local.hosting.client import Unreachable
-from penstock.local.hosting.container import Place
+from penstock.local.hosting.container import FAULT, Place
 from penstock.local.hosting.models import ContainerSpec
 from penstock.local.site import Site
 from penstock.local.transform.inputs import objects
@@ -159,23 +159,26 @@ class TransformJob:
         return self._stop.is_set() or self._site.stopping.is_set()
 
     def _run(self) -> None:
-        from moto.core.utils import utcnow
-
+        reason: str | None = f"InternalServerError: {FAULT}"
         try:
             reason = self._transformed()
+            if self._stopped:
+                for uri in self._done:  # what was stopped stores nothing
+                    storage.delete(uri)
         except (PenstockError, AwsError) as error:
             reason = f"ClientError: {error}"
-        if self._stopped:
-            for uri in self._done:  # what was stopped stores nothing
-                storage.delete(uri)
-            status, reason = "Stopped", None
-        else:
-            status = "Completed" if reason is None else "Failed"
+        finally:
+            self._tell_end(reason)
+
+    def _tell_end(self, reason: str | None) -> None:
+        from moto.core.utils import utcnow
+
+        status = "Stopped" if self._stopped else "Failed" if reason else "Completed"
         records.tell(
             self._record,
             transform_job_status=status,
             transform_end_time=utcnow(),
-            failure_reason=reason,
+            failure_reason=None if self._stopped else reason,
         )
 
     def _transformed(self) -> str | None:

@@ -120,10 +120,20 @@ def query() -> str:
     return f"{len(cells) - 1} rows in s3://{LAKE}/athena/{id_}.csv"
 
 
+def _step(stage: str) -> dict[str, Any]:
+    """Return a step that runs a job of jobs/."""
+    submit = ["spark-submit", "--deploy-mode", "cluster", f"s3://{LAKE}/code/{stage}.py"]
+    flags = ["--spec", f"s3://{LAKE}/code/pipeline.yaml", "--root", f"s3://{LAKE}"]
+    return {
+        "Name": stage,
+        "ActionOnFailure": "TERMINATE_CLUSTER",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [*submit, *flags]},
+    }
+
+
 def steps() -> str:
     """Run merge, fit and convert as steps of an EMR cluster that goes when they are done."""
     emr = aws.client("emr")
-    flags = ["--spec", f"s3://{LAKE}/code/pipeline.yaml", "--root", f"s3://{LAKE}"]
     cluster = emr.run_job_flow(
         Name="flights",
         ReleaseLabel="emr-7.13.0",
@@ -132,38 +142,16 @@ def steps() -> str:
         JobFlowRole="EMR_EC2_DefaultRole",
         ServiceRole="EMR_DefaultRole",
         Instances={"MasterInstanceType": "m5.xlarge", "InstanceCount": 1},
-        Steps=[
-            {
-                "Name": stage,
-                "ActionOnFailure": "TERMINATE_CLUSTER",
-                "HadoopJarStep": {
-                    "Jar": "command-runner.jar",
-                    "Args": [
-                        "spark-submit",
-                        "--deploy-mode",
-                        "cluster",
-                        f"s3://{LAKE}/code/{stage}.py",
-                        *flags,
-                    ],
-                },
-            }
-            for stage in STAGES
-        ],
+        Steps=[_step(stage) for stage in STAGES],
     )["JobFlowId"]
     said: set[str] = set()
 
     def ended() -> bool:
         for step in emr.list_steps(ClusterId=cluster)["Steps"][::-1]:
-            status, times = step["Status"], step["Status"]["Timeline"]
+            times = step["Status"]["Timeline"]
             if "EndDateTime" in times and step["Id"] not in said:
                 said.add(step["Id"])
-                took = (
-                    times["EndDateTime"] - times.get("StartDateTime", times["EndDateTime"])
-                ).seconds
-                why = status.get("FailureDetails", {}).get("Message", "")
-                console.print(
-                    f"  step {step['Name']:<8} {status['State'].lower()} in {took} s {why}"
-                )
+                console.print(_told(step), soft_wrap=True)
         state = emr.describe_cluster(ClusterId=cluster)["Cluster"]["Status"]["State"]
         return str(state).startswith("TERMINATED")
 
@@ -178,29 +166,37 @@ def steps() -> str:
     )
 
 
+def _told(step: dict[str, Any]) -> str:
+    """Return how a step ended, in a line."""
+    status, times = step["Status"], step["Status"]["Timeline"]
+    took = (times["EndDateTime"] - times.get("StartDateTime", times["EndDateTime"])).seconds
+    why = status.get("FailureDetails", {}).get("Message", "")
+    return f"  step {step['Name']:<8} {status['State'].lower()} in {took} s {why}".rstrip()
+
+
 def _record(stage: str) -> Any:
     body = aws.client("s3").get_object(Bucket=LAKE, Key=f"runs/flights/{stage}.json")["Body"]
     return json.loads(body.read())
+
+
+def _channel(name: str, manifest: str) -> dict[str, Any]:
+    source = {
+        "S3DataType": "ManifestFile",
+        "S3Uri": f"s3://{LAKE}/{manifest}",
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    return {
+        "ChannelName": name,
+        "ContentType": "application/x-recordio-protobuf",
+        "DataSource": {"S3DataSource": source},
+    }
 
 
 def train() -> str:
     """Train a linear learner on the shards, through pipes."""
     sagemaker = aws.client("sagemaker")
     outputs = _record("convert")["outputs"]
-    channels = [
-        {
-            "ChannelName": name,
-            "ContentType": "application/x-recordio-protobuf",
-            "DataSource": {
-                "S3DataSource": {
-                    "S3DataType": "ManifestFile",
-                    "S3Uri": f"s3://{LAKE}/{outputs[name]}",
-                    "S3DataDistributionType": "FullyReplicated",
-                }
-            },
-        }
-        for name in ("train", "validation")
-    ]
+    channels = [_channel(name, outputs[name]) for name in ("train", "validation")]
     sagemaker.create_training_job(
         TrainingJobName="flights-late",
         AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "Pipe"},

@@ -79,23 +79,26 @@ def plus_plus(points: Points, weights: Array, k: int, random: np.random.Generato
     tries = 2 + int(np.log(k))
     first = random.choice(len(weights), p=weights / weights.sum())
     chosen = [first]
-    closest = _distances(points, points[[first]])[:, 0]
+    lengths = _squares(points)
+    closest = _distances(points, lengths, np.array([first]))[:, 0]
     for _ in range(1, k):
         mass = np.cumsum(weights * closest)
         drawn = np.searchsorted(mass, random.random(tries) * mass[-1]).clip(max=len(weights) - 1)
-        left = np.minimum(closest[:, None], _distances(points, points[drawn]))
+        left = np.minimum(closest[:, None], _distances(points, lengths, drawn))
         best = int((weights @ left).argmin())
         closest = left[:, best]
         chosen.append(int(drawn[best]))
     return _dense(points[chosen])
 
 
-def _distances(points: Points, others: Points) -> Array:
-    """Return squared distances, (n, m)."""
-    product = points @ others.T
-    product = product if isinstance(product, np.ndarray) else product.toarray()
-    distances = _squares(points)[:, None] - 2 * product + _squares(others)
-    return np.asarray(np.maximum(distances, 0.0))
+def _distances(points: Points, lengths: Array, chosen: NDArray[np.int64]) -> Array:
+    """Return squared distances to some of the points, (n, m); ``lengths`` are the points' own squares."""
+    product = points @ points[chosen].T
+    distances = np.asarray(product if isinstance(product, np.ndarray) else product.toarray())
+    distances *= -2
+    distances += lengths[:, None]
+    distances += lengths[chosen]
+    return np.asarray(np.maximum(distances, 0.0, out=distances))
 
 
 def _dense(points: Points) -> Array:

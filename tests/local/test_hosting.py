@@ -14,6 +14,8 @@ from containers.jobs import binary_rows
 from local.hosting import (
     FEATURES,
     LINEAR,
+    ROLE,
+    WAITER,
     XGBOOST,
     Hosts,
     client,
@@ -209,6 +211,33 @@ def test_a_pipeline_takes_raw_rows_and_gives_scores(hosts, models, tmp_path):
         "  send a number, or null where it is missing"
     )
     assert "Received client error (400) from encode with message" in str(caught.value)
+
+
+def test_what_the_plane_trained_the_plane_serves(hosts, models, plane):
+    del models
+    client(plane, "s3").put_object(Bucket=BUCKET, Key="train/a.rec", Body=ROWS.encoded())
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/train"}
+    hosts.sagemaker.create_training_job(
+        TrainingJobName="chain",
+        RoleArn=ROLE,
+        AlgorithmSpecification={"TrainingImage": LINEAR, "TrainingInputMode": "Pipe"},
+        HyperParameters={"predictor_type": "binary_classifier", "epochs": "2"},
+        InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/trained"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 120},
+    )
+    waiter = hosts.sagemaker.get_waiter("training_job_completed_or_stopped")
+    waiter.wait(TrainingJobName="chain", WaiterConfig=WAITER)
+    job = hosts.sagemaker.describe_training_job(TrainingJobName="chain")
+    artifact = job["ModelArtifacts"]["S3ModelArtifacts"]
+    hosts.model("chain", {"Image": LINEAR, "ModelDataUrl": artifact})
+
+    hosts.serving("chain", {"ModelName": "chain"})
+    found = hosts.ask("chain", instances_of(FEW), "application/json")
+
+    predictions = json.loads(found["Body"])["predictions"]
+    assert [set(each) for each in predictions] == [{"score", "predicted_label"}] * len(FEW)
 
 
 def test_a_model_needs_an_archive_and_a_known_image(hosts, models):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.local.athena.errors import QueryError
+from penstock.local.athena.meter import Meter, streamed
 
 __all__ = ["batches"]
 
@@ -17,12 +18,12 @@ LONGEST_LINE_BYTES = 128 << 20
 CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
-def batches(system: pa.fs.FileSystem, uri: str, *, skip: int) -> Iterator[pa.StringArray]:
+def batches(uri: str, meter: Meter, *, skip: int) -> Iterator[pa.StringArray]:
     """Yield the lines of a text object without their ends, about 4 MiB at a time.
 
     Args:
-        system: Reads ``s3://``, without the scheme.
         uri: Of the object.
+        meter: Counts what is read.
         skip: Lines at the head that are left out.
 
     Raises:
@@ -30,7 +31,7 @@ def batches(system: pa.fs.FileSystem, uri: str, *, skip: int) -> Iterator[pa.Str
     """
     codec = next((name for end, name in CODECS.items() if uri.endswith(end)), None)
     rest = b""
-    with _opened(system, uri, codec) as stream:
+    with _opened(uri, meter, codec) as stream:
         while True:
             try:
                 block = stream.read(BLOCK_BYTES)
@@ -57,8 +58,8 @@ def batches(system: pa.fs.FileSystem, uri: str, *, skip: int) -> Iterator[pa.Str
         yield _lines(rest + b"\n").slice(min(skip, 1))
 
 
-def _opened(system: pa.fs.FileSystem, uri: str, codec: str | None) -> pa.NativeFile:
-    stream = system.open_input_stream(uri.removeprefix("s3://"), compression=None)
+def _opened(uri: str, meter: Meter, codec: str | None) -> pa.NativeFile:
+    stream = streamed(uri, meter)
     return stream if codec is None else pa.CompressedInputStream(stream, codec)
 
 

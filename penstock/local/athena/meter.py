@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from pyarrow import NativeFile, PythonFile
+from pyarrow import PythonFile
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileSystemHandler, PyFileSystem
 
+from penstock import storage
 from penstock.local.athena.errors import QueryError
 
-__all__ = ["Meter", "metered"]
+__all__ = ["Meter", "metered", "streamed"]
 
 
 class Meter:
@@ -67,13 +68,13 @@ class Meter:
 class _Counted:
     """A file that counts what is read of it, as Arrow's PythonFile wants one."""
 
-    def __init__(self, inner: NativeFile, meter: Meter) -> None:
+    def __init__(self, inner: Any, meter: Meter) -> None:
         self._inner, self._meter = inner, meter
         meter.opened()
 
     def read(self, size: int | None = None) -> bytes:
         self._meter.check()
-        found: bytes = self._inner.read(size)
+        found = bytes(self._inner.read(size))
         self._meter.count(len(found))
         return found
 
@@ -155,3 +156,8 @@ class _Handler(FileSystemHandler):  # type: ignore[misc]
 def metered(inner: FileSystem, meter: Meter) -> PyFileSystem:
     """Return a file system that reads through ``inner`` and counts in ``meter``."""
     return PyFileSystem(_Handler(inner, meter))
+
+
+def streamed(uri: str, meter: Meter) -> PythonFile:
+    """Open an object for reading in order, with one request: Arrow's own stream asks for every block."""
+    return PythonFile(_Counted(storage.open_input(uri), meter), mode="r")

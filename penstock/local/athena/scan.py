@@ -181,14 +181,13 @@ class Scan(ds.Dataset):  # type: ignore[misc]
     def _text(
         self, files: Sequence[_File], names: list[str], where: Any
     ) -> Iterator[pa.RecordBatch]:
-        system = metered(storage.filesystem("s3://any")[0], self._meter)
         for file in files:
-            found = self._lines(system, file)
+            found = self._lines(file)
             yield from self._filtered(found, set(self._schema.names), names, where)
 
-    def _lines(self, system: Any, file: _File) -> Iterator[pa.RecordBatch]:
+    def _lines(self, file: _File) -> Iterator[pa.RecordBatch]:
         extra = {**file.values, PATH: file.uri}
-        for lines in line_batches(system, file.uri, skip=self.format.skipped_lines):
+        for lines in line_batches(file.uri, self._meter, skip=self.format.skipped_lines):
             yield _with_constants(lines, self._schema, extra)
 
     def _part_schema(self, needed: set[str]) -> pa.Schema:

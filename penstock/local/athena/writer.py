@@ -31,6 +31,7 @@ __all__ = ["MOST_PARTITIONS", "Target", "Written", "write"]
 MOST_PARTITIONS = 100
 FILE_BYTES = 256 << 20
 GROUP_ROWS = 1 << 18
+GZIP_LEVEL = 4  # a third of the time of 9, and a tenth more bytes
 COMPRESSIONS = {
     "parquet": {"GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "none", "LZ4": "lz4"},
     "orc": {
@@ -261,6 +262,7 @@ class _Columnar(_Sink):
                 self._out,
                 schema,
                 compression=target.codec(),
+                compression_level=GZIP_LEVEL if target.codec() == "gzip" else None,
                 use_deprecated_int96_timestamps=True,
             )
             if target.kind == "parquet"
@@ -293,7 +295,9 @@ class _Lines(_Sink):
         self._out: Any = out
         self._zip: Any = None
         if target.codec() == "gzip":
-            self._zip = gzip.GzipFile(fileobj=out, mode="wb", mtime=0, filename="")
+            self._zip = gzip.GzipFile(
+                fileobj=out, mode="wb", compresslevel=GZIP_LEVEL, mtime=0, filename=""
+            )
 
     def write(self, batch: pa.RecordBatch) -> None:
         stream: io.BufferedIOBase = self._zip or self._out

@@ -1,4 +1,4 @@
-"""SageMaker hosting: see ``service``, whose notes docs/local-plane.md shows."""
+"""SageMaker hosting: see ``control``, whose notes docs/local-plane.md shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["service"]
 
 def service(site: Site) -> Service:
     """Return the service of a plane."""
-    from penstock.local.hosting.service import Hosting
+    from penstock.local.hosting.control import Hosting
 
     return Hosting(site)

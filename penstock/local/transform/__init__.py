@@ -1,4 +1,4 @@
-"""SageMaker batch transform: see ``service``, whose notes docs/local-plane.md shows."""
+"""SageMaker batch transform: see ``control``, whose notes docs/local-plane.md shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["service"]
 
 def service(site: Site) -> Service:
     """Return the service of a plane."""
-    from penstock.local.transform.service import Transform
+    from penstock.local.transform.control import Transform
 
     return Transform(site)

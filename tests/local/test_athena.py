@@ -8,6 +8,8 @@ import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from local.athenaclient import AthenaClient
 
+from penstock.local import Plane
+
 
 @pytest.fixture(scope="module")
 def client(plane):
@@ -21,6 +23,11 @@ def refusal(client, sql, **more):
     return caught.value.response["Error"]["Message"]
 
 
+# It would run for many minutes.
+HUGE = (
+    "SELECT count(*) FROM UNNEST(sequence(1, 3000)) AS a(x), UNNEST(sequence(1, 3000)) AS b(y),"
+    " UNNEST(sequence(1, 100000)) AS c(z) WHERE x * y % 7 = z % 5"
+)
 CTAS = "CREATE TABLE {} WITH (format = 'PARQUET') AS "
 
 
@@ -403,8 +410,7 @@ def test_parameters_and_prepared_statements(client):
 
 
 def test_stop(client):
-    huge = "SELECT count(*) FROM UNNEST(sequence(1, 3000)) AS a(x), UNNEST(sequence(1, 3000)) AS b(y), UNNEST(sequence(1, 100000)) AS c(z) WHERE x * y % 7 = z % 5"
-    name = client.start(huge)
+    name = client.start(HUGE)
     until = time.monotonic() + 30
     while (
         client.athena.get_query_execution(QueryExecutionId=name)["QueryExecution"]["Status"][
@@ -516,3 +522,47 @@ def test_metadata_comes_from_glue(client):
 
     assert table["Columns"] == [{"Name": "a", "Type": "int"}]
     assert client.database in names
+
+
+def test_a_bucket_that_is_not_there(client):
+    output = {"OutputLocation": "s3://athena-nowhere/x/"}
+    reason = client.failure("SELECT 1", ResultConfiguration=output)
+    assert reason.startswith("GENERIC_USER_ERROR: 's3://athena-nowhere/x/")
+    client.run("CREATE EXTERNAL TABLE t_gone (a int) LOCATION 's3://athena-nowhere/t/'")
+    assert "athena-nowhere" in client.failure("SELECT a FROM t_gone")
+
+
+def test_files_and_engine_are_out_of_reach(client):
+    assert client.failure("SELECT * FROM '/etc/passwd'".replace("'", '"')) == (
+        f"TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.{client.database}./etc/passwd' does not exist"
+    )
+    assert client.failure("SELECT * FROM read_text('/etc/passwd')") == (
+        "FUNCTION_NOT_FOUND: line 1:15: Function 'read_text' not registered"
+    )
+    assert client.failure("SELECT * FROM information_schema.tables") == (
+        "NOT_SUPPORTED: the local plane has no information_schema: say SHOW, or ask Glue"
+    )
+    assert refusal(client, "CREATE TABLE t WITH (format = 'ORC') AS SHOW TABLES").startswith(
+        "line 1:41: mismatched input 'SHOW'"
+    )
+    assert refusal(client, "PRAGMA database_list") == "line 1:1: mismatched input 'PRAGMA'"
+
+
+def test_plane_stops_while_queries_run():
+    with Plane() as own, own.as_environment():
+        client = AthenaClient("stopping")
+        names = [client.start(HUGE) for _ in range(6)]
+        until = time.monotonic() + 30
+        while (
+            client.athena.get_query_execution(QueryExecutionId=names[0])["QueryExecution"][
+                "Status"
+            ]["State"]
+            != "RUNNING"
+        ):
+            assert time.monotonic() < until
+        began = time.monotonic()
+
+        own.stop()
+
+        assert time.monotonic() - began < 10
+        assert not own.folder.exists()

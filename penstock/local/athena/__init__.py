@@ -10,8 +10,10 @@ that the conditions allow are listed, and DataScannedInBytes is what was read.
 
 Differences that one can meet: regular expressions are RE2's (no look-around); an index beyond an array
 is null, not an error; a string is compared with a number by a cast; decimals are divided over double,
-good to 15 digits; date minus date is days, a number; time zones but UTC are refused, and so are
-Iceberg, buckets, partition projection, EXPLAIN, and functions that are not in ``functions``, by name.
+good to 15 digits, and their average is a double; date minus date is days, a number. Refused by name:
+time zones but UTC, Iceberg, buckets, partition projection, Avro, information_schema, EXPLAIN, managed
+results, and functions that are not in ``functions``. Executions and prepared statements live as long as
+the plane, also when its folder is kept.
 """
 
 from __future__ import annotations

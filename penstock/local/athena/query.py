@@ -139,6 +139,8 @@ class Translator:
                 column,
                 "Schema must be specified when session schema is not set",
             )
+        if schema == "information_schema":
+            raise unsupported("information_schema: say SHOW, or ask Glue")
         table = self.catalog.table(schema, name)
         if table is None:
             if self.catalog.database(schema) is None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from penstock import storage
+from penstock.errors import PenstockError
 from penstock.local.athena.catalog import Catalog, Partition, Table
 from penstock.local.athena.errors import QueryError
 from penstock.local.athena.formats import Format, format_of
@@ -99,6 +100,10 @@ class Scan(ds.Dataset):  # type: ignore[misc]
         except QueryError as error:
             self.failure = error
             raise OSError(error.message) from error
+        except PenstockError as error:  # S3: a bucket that is gone, say
+            text = str(error).partition("\n")[0]
+            self.failure = QueryError(f"GENERIC_USER_ERROR: {text}")
+            raise OSError(text) from error
 
     def _batches(self, names: list[str], where: Any) -> Iterator[pa.RecordBatch]:
         read = self._text if self.format.is_text else self._columnar

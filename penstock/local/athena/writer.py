@@ -31,7 +31,7 @@ __all__ = ["MOST_PARTITIONS", "Target", "Written", "write"]
 MOST_PARTITIONS = 100
 FILE_BYTES = 256 << 20
 GROUP_ROWS = 1 << 18
-GZIP_LEVEL = 4  # a third of the time of 9, and a tenth more bytes
+GZIP_LEVEL = 4  # 9, which the writers would take, needs several times as long
 COMPRESSIONS = {
     "parquet": {"GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "none", "LZ4": "lz4"},
     "orc": {

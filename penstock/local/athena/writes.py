@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ CTAS_PROPERTIES = {
     "orc_compression",
     "field_delimiter",
 }
+UNLOAD_PROPERTIES = {"format", "compression", "field_delimiter", "partitioned_by"}
 WIDTHS = ("tinyint", "smallint", "int", "bigint", "decimal", "float", "double")
 TEXTS = ("string", "varchar", "char")
 
@@ -47,7 +49,9 @@ def _written(task: Task, written: Written, columns: Sequence[Mapping[str, Any]])
 ROWS = (ColumnType(kind="bigint").info("rows"),)
 
 
-def _target(properties: Mapping[str, Any], location: str, keys: tuple[str, ...]) -> Target:
+def _target(
+    properties: Mapping[str, Any], location: str, keys: tuple[str, ...], *, delimiter: str
+) -> Target:
     name = str(properties.get("format", "PARQUET")).upper()
     if name not in FORMATS:
         raise unsupported(f"format {name} in CTAS and UNLOAD; it has {', '.join(FORMATS)}")
@@ -60,7 +64,7 @@ def _target(properties: Mapping[str, Any], location: str, keys: tuple[str, ...])
         location=location,
         kind=FORMATS[name],
         compression=compressions[0] if compressions else "",
-        delimiter=str(properties.get("field_delimiter") or ("\x01", ",")["to" in properties]),
+        delimiter=str(properties.get("field_delimiter") or delimiter),
         keys=keys,
     )
     target.codec()
@@ -139,7 +143,7 @@ def ctas(task: Task) -> Outcome:
         )
     location = _folder(given or f"{task.output}tables/{task.id}")
     keys = tuple(str(key).lower() for key in properties.get("partitioned_by", ()))
-    target = _target(properties, location, keys)
+    target = _target(properties, location, keys, delimiter="\x01")
     with in_engine(task) as engine:
         task.started(engine)
         ready = Ready(task, engine)
@@ -169,7 +173,7 @@ def _register(
         serde.library,
         (serde.input_format, serde.output_format),
         options,
-        {"transient_lastDdlTime": "0"},
+        {"transient_lastDdlTime": str(int(time.time()))},
     )
     try:
         task.catalog.create_table(task.statement.database, given)
@@ -209,7 +213,7 @@ def unload(task: Task) -> Outcome:
         raise QueryError("INVALID_TABLE_PROPERTY: UNLOAD needs the property 'format'", kind=1006)
     location = _folder(task.statement.target)
     keys = tuple(str(key).lower() for key in properties.get("partitioned_by", ()))
-    target = _target(properties, location, keys)
+    target = _target(properties, location, keys, delimiter=",")
     with in_engine(task) as engine:
         task.started(engine)
         ready = Ready(task, engine)

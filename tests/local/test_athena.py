@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from local.athenaclient import AthenaClient
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from penstock.local import Plane
+from penstock.local.athena.service import Athena
+from penstock.local.site import Moto, Site
+from penstock.local.wire import Call
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +235,15 @@ def test_ctas_refusals(client):
     ).startswith(
         f"HIVE_PATH_ALREADY_EXISTS: Target directory for table '{client.database}.n' already exists: {location}"
     )
+
+
+def test_tables_without_rows(client):
+    client.run(CTAS.format("t_none") + "SELECT 1 AS a, 'x' AS b WITH NO DATA")
+    client.run("CREATE TABLE t_nil AS SELECT * FROM t_none WHERE a > 5")
+
+    assert client.rows("SELECT * FROM t_none") == client.rows("SELECT * FROM t_nil") == []
+    client.run("INSERT INTO t_nil SELECT 7, 'y'")
+    assert client.rows("SELECT * FROM t_nil") == [["7", "y"]]
 
 
 def test_insert_refusals(client):
@@ -566,3 +580,27 @@ def test_plane_stops_while_queries_run():
 
         assert time.monotonic() - began < 10
         assert not own.folder.exists()
+
+
+def test_a_query_that_takes_too_long_fails(client, tmp_path):
+    app = DomainDispatcherApplication(create_backend_app)
+    service = Athena(Site(tmp_path, "", Moto(app)), timeout_s=0.3)
+    body = {"QueryString": HUGE, "ResultConfiguration": {"OutputLocation": client.output}}
+    call = Call(
+        service="athena",
+        operation="StartQueryExecution",
+        body=body,
+        region="us-east-1",
+        environ={},
+        raw=b"",
+    )
+
+    name = service.start(call)["QueryExecutionId"]
+    service.site.stop()
+    (ended,) = service.batch_get(replace(call, body={"QueryExecutionIds": [name]}))[
+        "QueryExecutions"
+    ]
+
+    assert ended["Status"]["State"] == "FAILED"
+    assert ended["Status"]["StateChangeReason"] == "Query timeout: 0.3 s are over"
+    assert list((tmp_path / "athena").iterdir()) == []

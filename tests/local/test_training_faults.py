@@ -239,6 +239,29 @@ def test_fifty_jobs_at_once_wait_for_each_other(jobs: Jobs) -> None:
     assert all(nothing_remains(jobs, name) for name in names)
 
 
+def test_a_job_that_waits_can_be_stopped_and_never_starts(jobs: Jobs) -> None:
+    busy = [f"busy-{number}" for number in range(3)]
+    for name in busy:
+        jobs.create(name, "faults", do="wait")
+    jobs.create("waits", "faults", do="wait")
+
+    waiting = jobs.until(lambda: jobs.describe("waits")["SecondaryStatus"] == "Pending")
+    with pytest.raises(
+        ClientError, match=r"\(ResourceInUse\).* is in status InProgress; only jobs"
+    ):
+        jobs.sagemaker.delete_training_job(TrainingJobName="waits")
+    jobs.sagemaker.stop_training_job(TrainingJobName="waits")
+    described = jobs.ended("waits")
+    for name in busy:
+        jobs.sagemaker.stop_training_job(TrainingJobName=name)
+
+    assert waiting
+    assert described["TrainingJobStatus"] == "Stopped"
+    assert transitions(described) == ["Starting", "Pending", "Stopping", "Stopped"]
+    assert "TrainingStartTime" not in described
+    assert {jobs.ended(name)["TrainingJobStatus"] for name in busy} == {"Stopped"}
+
+
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_plane_that_ends_leaves_nothing_running(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "plane"

@@ -12,6 +12,7 @@ import pytest
 from penstock.errors import InputError
 from penstock.local import validation
 from penstock.local.training.images import Program, program_of
+from penstock.local.training.listing import listing
 from penstock.local.training.record import Record
 from penstock.local.training.service import Settings
 from penstock.local.wire import AwsError
@@ -146,6 +147,28 @@ def test_lengths_bounds_and_types_are_checked() -> None:
         "SerializationException: 'maxResults' is bool, expected integer"
     )
     validation.check("sagemaker", "ListTrainingJobs", {"MaxResults": 7, "CreationTimeAfter": 1.5})
+
+
+def test_listing_goes_by_times_and_sorts() -> None:
+    records = []
+    for number, name in enumerate("cab"):
+        record = Record(name, "us-east-1", "arn", {"TrainingJobName": name})
+        record.created, record.modified = 100.0 + number, 200.0 + number
+        records.append(record)
+
+    def names(**body: Any) -> str:
+        return "".join(
+            each["TrainingJobName"] for each in listing(records, body)["TrainingJobSummaries"]
+        )
+
+    assert names() == "cab"
+    assert names(SortOrder="Descending") == "bac"
+    assert names(SortBy="Name") == "abc"
+    assert names(CreationTimeAfter=100) == "ab"
+    assert names(CreationTimeBefore=102) == "ca"
+    assert names(LastModifiedTimeAfter=200.5, LastModifiedTimeBefore=201.5) == "a"
+    assert names(NameContains="b", StatusEquals="InProgress") == "b"
+    assert names(StatusEquals="Completed") == ""
 
 
 def test_settings_come_from_the_environment() -> None:

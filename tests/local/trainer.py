@@ -35,14 +35,13 @@ def fifo(channel: str, epoch: int) -> Path:
 
 def read(channel: str, epoch: int, limit: int = -1) -> bytes:
     """Return an epoch, or its first bytes and then close early."""
-    found = b""
+    pieces: list[bytes] = []
+    left = limit
     with fifo(channel, epoch).open("rb", buffering=0) as stream:
-        while len(found) != limit:
-            piece = stream.read(1 << 16 if limit < 0 else limit - len(found))
-            if not piece:
-                break
-            found += piece
-    return found
+        while left and (piece := stream.read(1 << 16 if left < 0 else left)):
+            pieces.append(piece)
+            left -= len(piece) if left > 0 else 0
+    return b"".join(pieces)
 
 
 def report(**told: Any) -> None:

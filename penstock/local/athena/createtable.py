@@ -71,15 +71,8 @@ def create_external(cursor: Cursor, database: str) -> tuple[str, dict[str, Any],
     lenient = cursor.take("IF", "NOT", "EXISTS")
     schema, name = cursor.table(database)
     fields = columns(cursor)
-    found: dict[str, Any] = {
-        "comment": "",
-        "keys": [],
-        "options": {},
-        "parameters": {},
-        "location": "",
-        "serde": "",
-        "stored": None,
-    }
+    found: dict[str, Any] = {"comment": "", "location": "", "serde": "", "stored": None}
+    found |= {"keys": [], "options": {}, "parameters": {}}
     while not cursor.ended:
         _clause(cursor, found)
     if not found["location"].startswith("s3://"):

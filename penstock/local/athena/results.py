@@ -86,13 +86,13 @@ def page(uri: str, at: int, rows: int, width: int) -> tuple[list[dict[str, Any]]
         place = at
         while len(found) < rows and (block := stream.read(BLOCK_BYTES)):
             rest += block
-            made, used = _rows(rest, width, rows - len(found), last=stream.tell() >= size)
+            made, used = _rows(rest, width, rows - len(found))
             found += made
             rest, place = rest[used:], place + used
     return found, (place if place < size else None)
 
 
-def _rows(content: bytes, width: int, most: int, *, last: bool) -> tuple[list[dict[str, Any]], int]:
+def _rows(content: bytes, width: int, most: int) -> tuple[list[dict[str, Any]], int]:
     """Return the whole rows at the head of some content, and how many bytes they take."""
     made: list[dict[str, Any]] = []
     used = at = 0
@@ -107,7 +107,6 @@ def _rows(content: bytes, width: int, most: int, *, last: bool) -> tuple[list[di
         if found[3] == b"\n" and len(cells) == width:
             made.append({"Data": cells})
             cells, used = [], at
-    del last
     return made, used
 
 

@@ -98,13 +98,13 @@ class Athena:
             raise _invalid(
                 f"the local plane has one catalog, AwsDataCatalog, not {context['Catalog']}"
             )
+        parameters = tuple(str(each) for each in body.get("ExecutionParameters") or ())
+        statement, parameters, database = self._parsed(call, query, parameters, context, group)
         made = str(uuid.uuid4())
         if token := body.get("ClientRequestToken"):
             known = self.executions.claimed(call.region, token, query, made)
             if known != made:
                 return {"QueryExecutionId": known}
-        parameters = tuple(str(each) for each in body.get("ExecutionParameters") or ())
-        statement, parameters, database = self._parsed(call, query, parameters, context, group)
         execution = Execution(
             id=made,
             region=call.region,

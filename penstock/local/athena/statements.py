@@ -141,19 +141,7 @@ def _create(sql: str, database: str) -> Statement:
     cursor.expect("CREATE")
     flags = {"replace"} if cursor.take("OR", "REPLACE") else set()
     if cursor.take("VIEW"):
-        schema, table = cursor.table(database)
-        cursor.expect("AS")
-        query = cursor.rest()
-        parsed(query)
-        return Statement(
-            kind="view",
-            word="CREATE_VIEW",
-            sql=sql,
-            query=query,
-            database=schema,
-            table=table,
-            flags=frozenset(flags),
-        )
+        return _view(cursor, database, frozenset(flags))
     if flags or cursor.peek() != "TABLE":
         raise cursor.wrong("VIEW")
     cursor.expect("TABLE")
@@ -181,6 +169,22 @@ def _create(sql: str, database: str) -> Statement:
         table=table,
         properties=properties,
         flags=frozenset(flags),
+    )
+
+
+def _view(cursor: Cursor, database: str, flags: frozenset[str]) -> Statement:
+    schema, table = cursor.table(database)
+    cursor.expect("AS")
+    query = cursor.rest()
+    parsed(query)
+    return Statement(
+        kind="view",
+        word="CREATE_VIEW",
+        sql=cursor.sql,
+        query=query,
+        database=schema,
+        table=table,
+        flags=flags,
     )
 
 

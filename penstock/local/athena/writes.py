@@ -133,15 +133,7 @@ def ctas(task: Task) -> Outcome:
             "exists",
             kind=1006,
         )
-    given = properties.get("external_location")
-    if given and not task.may_place:
-        raise QueryError(
-            "The Create Table As Select query failed because it was submitted with an "
-            "'external_location' property to an Athena Workgroup that enforces a centralized output "
-            "location for all queries. Please remove the 'external_location' property and resubmit "
-            "the query."
-        )
-    location = _folder(given or f"{task.output}tables/{task.id}")
+    location = _location(task)
     keys = tuple(str(key).lower() for key in properties.get("partitioned_by", ()))
     target = _target(properties, location, keys, delimiter="\x01")
     with in_engine(task) as engine:
@@ -156,6 +148,23 @@ def ctas(task: Task) -> Outcome:
                 written = write(engine, ready.sql, ready.outputs, target)
     _register(task, target, fields, written)
     return _written(task, written, ROWS)
+
+
+def _location(task: Task) -> str:
+    """Return where the files of a CTAS go.
+
+    Raises:
+        QueryError: The query says where, and its workgroup does not let it.
+    """
+    given = task.statement.properties.get("external_location")
+    if given and not task.may_place:
+        raise QueryError(
+            "The Create Table As Select query failed because it was submitted with an "
+            "'external_location' property to an Athena Workgroup that enforces a centralized output "
+            "location for all queries. Please remove the 'external_location' property and resubmit "
+            "the query."
+        )
+    return _folder(given or f"{task.output}tables/{task.id}")
 
 
 def _register(
@@ -199,16 +208,8 @@ def unload(task: Task) -> Outcome:
     Raises:
         QueryError: It cannot be run, or failed.
     """
-    properties = {**task.statement.properties, "to": True}
-    names = {
-        "format",
-        "compression",
-        "compression_level",
-        "field_delimiter",
-        "partitioned_by",
-        "to",
-    }
-    _known(properties, names, "UNLOAD")
+    properties = task.statement.properties
+    _known(properties, UNLOAD_PROPERTIES, "UNLOAD")
     if "format" not in properties:
         raise QueryError("INVALID_TABLE_PROPERTY: UNLOAD needs the property 'format'", kind=1006)
     location = _folder(task.statement.target)

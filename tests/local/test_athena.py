@@ -11,7 +11,7 @@ from local.athenaclient import AthenaClient
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from penstock.local import Plane
-from penstock.local.athena.service import Athena
+from penstock.local.athena.control import Athena
 from penstock.local.site import Moto, Site
 from penstock.local.wire import Call
 

@@ -18,7 +18,7 @@ the plane, also when its folder is kept.
 
 from __future__ import annotations
 
-from penstock.local.athena.service import Athena
+from penstock.local.athena.control import Athena
 from penstock.local.site import Service, Site
 
 __all__ = ["service"]

@@ -14,7 +14,7 @@ from penstock.local import validation
 from penstock.local.training.images import Program, program_of
 from penstock.local.training.listing import listing
 from penstock.local.training.record import Record
-from penstock.local.training.service import Settings
+from penstock.local.training.control import Settings
 from penstock.local.wire import AwsError
 
 

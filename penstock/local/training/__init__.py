@@ -26,6 +26,6 @@ __all__ = ["service"]
 
 def service(site: Site) -> Service:
     """Return the service of a plane."""
-    from penstock.local.training.service import Training
+    from penstock.local.training.control import Training
 
     return Training(site)

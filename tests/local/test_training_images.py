@@ -11,10 +11,10 @@ import pytest
 
 from penstock.errors import InputError
 from penstock.local import validation
+from penstock.local.training.control import Settings
 from penstock.local.training.images import Program, program_of
 from penstock.local.training.listing import listing
 from penstock.local.training.record import Record
-from penstock.local.training.control import Settings
 from penstock.local.wire import AwsError
 
 

@@ -67,6 +67,7 @@ class Hosting:
         """Return what is answered here."""
         return {
             "CreateModel": self._create_model,
+            "DescribeModel": self._forward,
             "CreateEndpointConfig": self._create_config,
             "DescribeEndpointConfig": self._describe_config,
             "CreateEndpoint": self._create_endpoint,
@@ -82,7 +83,9 @@ class Hosting:
         self._fleet.stop()
 
     def _forward(self, call: Call) -> Mapping[str, Any]:
-        return self._site.moto.forward(call)
+        # moto answers {} for what was not given, which sagemaker-core takes for a broken VpcConfig.
+        found = self._site.moto.forward(call)
+        return {name: value for name, value in found.items() if value != {}}
 
     def _there(self, region: str, operation: str, **name: str) -> bool:
         try:
@@ -123,7 +126,7 @@ class Hosting:
 
     def _describe_config(self, call: Call) -> Mapping[str, Any]:
         check("sagemaker", "DescribeEndpointConfig", call.body)
-        found = self._site.moto.forward(call)
+        found = self._forward(call)
         kept = self._variants.get((call.region, call.body["EndpointConfigName"]))
         return found if kept is None else {**found, "ProductionVariants": kept}
 

@@ -5,3 +5,6 @@ from __future__ import annotations
 from penstock.local.fixtures import plane
 
 __all__ = ["plane"]
+
+# Programs that tests start as processes of their own.
+collect_ignore = ["echoserver.py", "sagemaker_core_client.py", "sagemaker_spark.py", "trainer.py"]

@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install lake demo demo-plane test test-fast test-spark4 bench lint format lock clean
+.PHONY: help install lake demo demo-run demo-plane test test-fast test-spark4 bench lint format lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -38,15 +38,17 @@ install: $(READY) ## Make .venv from requirements.lock, with the package editabl
 lake: $(READY) ## Write the raw lake of the flights example
 	@$(BIN)/python examples/flights/make_lake.py --root .
 
-demo: lake  ## Raw flights to trained, evaluated models and a report, on this machine
+demo: demo-run demo-plane ## Raw flights to models and a report; then through AWS's own calls, on the local plane
+
+demo-run: lake ## Raw flights to trained, evaluated models and a report, on this machine
 	@$(BIN)/penstock run examples/flights/pipeline.yaml --root .
 	@echo "report: $(CURDIR)/reports/flights/index.html"
 
-demo-plane: lake ## The same data through AWS's own calls, on the local plane
+demo-plane: lake ## The same data by crawler, SQL, EMR steps and a training job, on the local plane
 	@$(BIN)/python examples/flights/on_plane.py --root .
 
 test: $(READY) ## All tests that run on one machine
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(READY) ## The tests that need no Java
 	@$(BIN)/python -m pytest -m "not spark"

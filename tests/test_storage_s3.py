@@ -510,11 +510,17 @@ def test_boto3_is_not_imported_before_it_is_needed(tmp_path):
     assert shown.stdout == "[]\n"
 
 
-def test_only_aws_imports_boto3():
-    found = {
+def files_of_penstock_with(*texts):
+    return {
         str(path)
         for path in Path("penstock").rglob("*.py")
-        if "import boto3" in path.read_text() or "from botocore" in path.read_text()
+        if any(text in path.read_text() for text in texts)
     }
 
-    assert found == {str(Path("penstock", "aws.py"))}
+
+def test_only_aws_imports_boto3_and_only_the_local_plane_reads_botocore_s_models():
+    aws = str(Path("penstock", "aws.py"))
+    plane = {str(Path("penstock", "local", name)) for name in ("operations.py", "wire.py")}
+
+    assert files_of_penstock_with("import boto3", "from botocore.config") == {aws}
+    assert files_of_penstock_with("from botocore", "import botocore") == {aws, *plane}

@@ -48,7 +48,7 @@ demo-plane: lake ## The same data by crawler, SQL, EMR steps and a training job,
 	@$(BIN)/python examples/flights/on_plane.py --root .
 
 test: $(READY) ## All tests that run on one machine
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## The tests that need no Java
 	@$(BIN)/python -m pytest -m "not spark"

@@ -59,8 +59,19 @@ def s3_faults(
         yield proxy
 
 
+LONG = (
+    "test_pipeline.py",
+    "test_jobs.py",
+    "test_writer_faults.py",
+    "test_stages_on_plane.py",
+    "test_training_spark.py",
+)
+"""Files of minutes: begun first, so that no worker is left alone with one at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a JVM by what it asks for, so that no test can forget."""
+    """Mark what needs a JVM by what it asks for, so that no test can forget; long files first."""
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
+    items.sort(key=lambda item: item.path.name not in LONG)

@@ -175,7 +175,9 @@ class _Between:
         frame = data[:stride].tobytes()
         if form.label_width:
             label_bytes = form.label_width * form.label.itemsize
-            frame = frame[: form.label_at] + bytes(label_bytes) + frame[form.label_at + label_bytes :]
+            frame = (
+                frame[: form.label_at] + bytes(label_bytes) + frame[form.label_at + label_bytes :]
+            )
         wanted = frame[self._tail :] + frame[: form.values_at]
         # Compared eight bytes at a time: the zeros behind the last are in both.
         self._wanted = np.zeros(most * size + 7 & ~7, np.uint8)

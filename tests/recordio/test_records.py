@@ -15,6 +15,7 @@ from penstock import recordio
 from penstock.errors import CorruptRecordError, DataError, InputError
 from penstock.recordio import records as records_module
 from penstock.recordio import table as table_module
+from penstock.recordio import uniform
 
 
 def assert_same(records, features, labels):
@@ -313,15 +314,22 @@ def test_rows_that_differ_in_numbers_alone_are_read_at_once(rng, monkeypatch):
     """However many rows: one of them is parsed, and the others compared with it."""
     parsed = []
     parse = table_module.parse
-    monkeypatch.setattr(
-        table_module, "parse", lambda *row, **more: parsed.append(row) or parse(*row, **more)
-    )
+    for module in (table_module, uniform):
+        monkeypatch.setattr(
+            module, "parse", lambda *row, **more: parsed.append(row) or parse(*row, **more)
+        )
     features = rng.normal(size=(500, 7)).astype(np.float32)
 
     records = recordio.decode(recordio.encode_dense(features, features[:, 0].copy()))
 
     assert np.array_equal(records.features, features)
     assert len(parsed) == 1
+    parsed.clear()
+
+    records = recordio.decode(recordio.encode_sparse(csr_array(features)))
+
+    assert np.array_equal(records.features.toarray(), features)
+    assert len(parsed) == 3  # twice to see that they are not dense
 
 
 def with_bytes():

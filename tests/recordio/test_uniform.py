@@ -43,7 +43,9 @@ def test_dense_rows_come_back(rows):
 @pytest.mark.parametrize("shape", [[], [5]])
 def test_any_floats_are_read(kind, label, shape, small_blocks):
     values = np.arange(95).reshape(19, 5)
-    stream = framed(*(record(row, label, kind=kind, label_kind=kind, shape=shape) for row in values))
+    stream = framed(
+        *(record(row, label, kind=kind, label_kind=kind, shape=shape) for row in values)
+    )
 
     found = rows_of(stream)
 
@@ -63,7 +65,9 @@ def odd_streams():
     text.uid = "a"
     return {
         "nothing": b"",
-        "sparse rows": framed(record([1], 3, keys=[1], shape=[2]), record([1], 3, keys=[0], shape=[2])),
+        "sparse rows": framed(
+            record([1], 3, keys=[1], shape=[2]), record([1], 3, keys=[0], shape=[2])
+        ),
         "integers": framed(record([1, 2], 3, kind="int32"), record([1, 2], 3, kind="int32")),
         "two tensors": framed(named, named),
         "texts": framed(text, text),
@@ -85,7 +89,9 @@ def test_what_is_otherwise_is_left_to_others(name):
 @given(st.data())
 def test_a_changed_byte_is_seen_by_one_way_as_by_the_other(data):
     labels = np.arange(11, dtype=np.float32) if data.draw(st.booleans()) else None
-    encoded = bytearray(recordio.encode_dense(np.ones((11, data.draw(st.integers(1, 4))), "f4"), labels))
+    encoded = bytearray(
+        recordio.encode_dense(np.ones((11, data.draw(st.integers(1, 4))), "f4"), labels)
+    )
     at = data.draw(st.integers(0, len(encoded) - 1))
     encoded[at] ^= data.draw(st.integers(1, 255))
 
@@ -110,7 +116,9 @@ def test_a_wrong_byte_in_any_frame_is_seen(rows, small_blocks):
     encoded = bytes(recordio.encode_dense(np.ones((rows, 3), "f4"), np.ones(rows, "f4")))
     stride = len(encoded) // rows
     first = encoded[:stride]
-    numbers = {at for at in range(stride) if first[at : at + 4] == b"\0\0\x80?" for at in range(at, at + 4)}
+    numbers = {
+        at for at in range(stride) if first[at : at + 4] == b"\0\0\x80?" for at in range(at, at + 4)
+    }
     assert len(numbers) == 16
 
     for row in range(1, rows):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import re
@@ -12,12 +11,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.errors import InputError, PenstockError, ServiceError, listed
 from penstock.java import java_home
+from penstock.worker import settle
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -175,7 +174,7 @@ def map_tasks(
     def guarded(item: T) -> tuple[R | None, PenstockError | None]:
         from pyspark import TaskContext
 
-        _freeze_modules(len(sys.modules))
+        settle()
         context = TaskContext.get()
         try:
             return run(item, context.attemptNumber() if context else 0), None
@@ -191,16 +190,6 @@ def map_tasks(
         if error is not None:
             raise error
     return [result for result, _ in outcomes]  # type: ignore[misc]
-
-
-@lru_cache(maxsize=1)
-def _freeze_modules(_modules: int) -> None:
-    """Take what lives in this worker out of the garbage collector's sight, when modules have come.
-
-    pyspark's daemon collects garbage after every task. To look through the objects of some thousand
-    modules takes it 50 ms and more, as long as a short task.
-    """
-    gc.freeze()
 
 
 def _task_failures(session: SparkSession) -> int:

@@ -1,0 +1,47 @@
+"""What a Python worker of Spark does first in a task, so that a short task is short."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from functools import lru_cache
+from zipimport import zipimporter
+
+__all__ = ["settle"]
+
+
+def settle() -> None:
+    """Rid the tasks to come in this worker of two of pyspark's chores; a few microseconds.
+
+    Of an empty task's 100 ms they take 90. Safe to call anywhere, any number of times.
+    """
+    _keep_archives()
+    _freeze_modules(len(sys.modules))
+
+
+def _keep_archives() -> None:
+    """Let the archives that this worker was born with be read once.
+
+    Before every task pyspark's worker invalidates all import caches, as --py-files may have come.
+    Python then reads the lists of pyspark.zip, py4j.zip and Spark's core jar again, once for each
+    package imported from them. What PYTHONPATH names was there when the worker began, and stays.
+    """
+    born_with = set(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    for importer in list(sys.path_importer_cache.values()):
+        if isinstance(importer, zipimporter) and importer.archive in born_with:
+            importer.invalidate_caches = _nothing  # type: ignore[method-assign]
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@lru_cache(maxsize=1)
+def _freeze_modules(_modules: int) -> None:
+    """Take what lives in this worker out of the garbage collector's sight, when modules have come.
+
+    pyspark's daemon collects garbage after every task. To look through the objects of some thousand
+    modules takes it 50 ms and more, as long as a short task.
+    """
+    gc.freeze()

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock.worker import settle
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -72,6 +74,7 @@ def infer(cells: DataFrame, columns: Sequence[str]) -> dict[str, Guess]:
     columns = list(columns)
 
     def count(batches: Iterable[Any]) -> Iterator[Any]:
+        settle()
         for batch in batches:
             yield _count(batch)
 

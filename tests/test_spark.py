@@ -58,3 +58,37 @@ def test_a_worker_keeps_its_modules_from_the_garbage_collector(spark):
     frozen_objects, others = map_tasks(spark, [0], frozen, what="test")[0]
 
     assert frozen_objects > others
+
+
+def test_a_worker_reads_the_archives_it_was_born_with_once(spark):
+    """Before each task pyspark has Python forget what its archives hold."""
+
+    def reads(_item, _attempt):
+        import zipimport
+
+        if not hasattr(zipimport, "reads_seen"):
+            zipimport.reads_seen, zipimport.read = [], zipimport._read_directory
+        seen, zipimport.reads_seen[:] = list(zipimport.reads_seen), []
+        zipimport._read_directory = lambda path: (
+            zipimport.reads_seen.append(path) or zipimport.read(path)
+        )
+        return seen
+
+    def kept(_item, _attempt):
+        import sys
+        import zipimport
+
+        if hasattr(zipimport, "read"):
+            zipimport._read_directory = zipimport.read
+        archives = [
+            f for f in sys.path_importer_cache.values() if isinstance(f, zipimport.zipimporter)
+        ]
+        return len(archives), sum("invalidate_caches" in vars(archive) for archive in archives)
+
+    for _ in range(3):
+        found = map_tasks(spark, range(4), reads, what="test")
+
+    assert found == [[]] * 4
+    for archives, those_kept in map_tasks(spark, range(4), kept, what="test"):
+        assert archives == those_kept
+        assert archives > 0

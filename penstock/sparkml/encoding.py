@@ -11,6 +11,7 @@ from penstock.encode import Where
 from penstock.plan import FeaturePlan
 from penstock.sparkml.arrow import arrays_of, floats, in_utc, vectors_of
 from penstock.sparkml.words import TABLE
+from penstock.worker import settle
 
 __all__ = ["Encoding", "task"]
 
@@ -43,6 +44,7 @@ def task(encoding: Encoding) -> Callable[[Iterable[Any]], Iterator[Any]]:
     def run(batches: Iterable[Any]) -> Iterator[Any]:
         from pyspark import TaskContext
 
+        settle()
         context = TaskContext.get()
         table = f"{TABLE}, partition {context.partitionId() if context else 0}"
         row = 0

@@ -25,6 +25,7 @@ from penstock.sparkml.words import TABLE
 from penstock.spec import Spec
 from penstock.states import Wanted
 from penstock.statistics import Statistics, merge
+from penstock.worker import settle
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -115,6 +116,7 @@ def _task(
         import pyarrow as pa
         from pyspark import TaskContext
 
+        settle()
         context = TaskContext.get()
         part = context.partitionId() if context else 0
         filled = (batch for batch in batches if batch.num_rows)

@@ -20,6 +20,7 @@ from penstock.errors import (
     SchemaMismatchError,
     ServiceError,
 )
+from penstock.worker import settle
 from penstock.writer.target import Layout, Target, check_hosts
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ def _task(target: Target) -> Callable[[Iterable[Any]], Iterator[Any]]:
         import pyarrow as pa
         from pyspark import TaskContext
 
+        settle()
         context = TaskContext.get()
         part = context.partitionId() if context else 0
         attempt = context.attemptNumber() if context else 0

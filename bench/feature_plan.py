@@ -104,7 +104,7 @@ def run(*, quick: bool, folder: Path) -> Outcome:
     os.environ["PENSTOCK_SPARK_MASTER"] = "local[2]"
     rows = sum(file.rows for file in curated.files)
     with (
-        tempfile.TemporaryDirectory(dir=_in_memory(rows) or folder) as out,
+        tempfile.TemporaryDirectory(dir=folder) as out,
         spark.session("bench", conf=class_path()) as session,
     ):
         place = Place(session=session, out=Path(out))
@@ -153,14 +153,6 @@ def run(*, quick: bool, folder: Path) -> Outcome:
             "laps": {name: times.seconds for name, times in pace.laps.items()},
         },
     )
-
-
-def _in_memory(rows: int) -> Path | None:
-    """Return a file system in memory that has room for the shards of both, if there is one."""
-    if not MEMORY.is_dir():
-        return None
-    free_bytes = min(shutil.disk_usage(MEMORY).free, available_bytes() // 2)
-    return MEMORY if free_bytes > rows * 600 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,12 +12,35 @@ __all__ = ["settle"]
 
 
 def settle() -> None:
-    """Rid the tasks to come in this worker of two of pyspark's chores; a few microseconds.
+    """Rid the tasks to come in this worker of chores that bring nothing; a few microseconds.
 
-    Of an empty task's 100 ms they take 90. Safe to call anywhere, any number of times.
+    Two are pyspark's: of an empty task's 100 ms they take 90. Safe to call anywhere, any number of
+    times. From then on the process keeps up to 256 MiB of the memory that it has freed.
     """
+    _keep_memory()
     _keep_archives()
     _freeze_modules(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _keep_memory() -> None:
+    """Let the C library keep what a batch frees for the next one: glibc's mallopt(3).
+
+    Left alone it hands arrays of 128 KiB and more back to the kernel, which clears every page again
+    at its next use: in a writer's task some 25 pages of 4 KiB for each 1,000 rows of 50 columns.
+    """
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # not glibc: nothing to set
+    for option, size_bytes in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 256 << 20)):
+        mallopt(option, size_bytes)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""As malloc.h numbers them. 32 MiB is the most that the second takes on 64 bits."""
 
 
 def _keep_archives() -> None:

@@ -72,16 +72,42 @@ def _shifted(block: Block, rows: int, width: int) -> Any:
 def _simple(slots: Sequence[tuple[Any, Any]], rows: int, width: int) -> Any:
     from scipy.sparse import csr_array
 
-    # (rows, slots): row-major, so that what is kept is in CSR's order already.
-    positions = np.empty((rows, len(slots)), np.int32)
-    values = np.empty((rows, len(slots)), np.float32)
-    for at, (position, value) in enumerate(slots):
-        positions[:, at] = position
-        values[:, at] = np.asarray(position) >= 0 if value is None else value
-    kept = np.flatnonzero(values)
     ends = np.zeros(rows + 1, np.int32)
-    np.cumsum(np.count_nonzero(values, axis=1), out=ends[1:])
-    body = (values.ravel().take(kept), positions.ravel().take(kept), ends)
-    matrix = csr_array(body, shape=(rows, width))
+    values = np.empty(rows * len(slots), np.float32)
+    positions = np.empty(rows * len(slots), np.int32)
+    kept = 0
+    for first in range(0, rows, _BLOCK_ROWS):
+        block = slice(first, min(rows, first + _BLOCK_ROWS))
+        found, at, counts = _kept(slots, block)
+        values[kept : kept + found.size], positions[kept : kept + at.size] = found, at
+        ends[block.start + 1 : block.stop + 1] = counts
+        kept += found.size
+    np.cumsum(ends, out=ends)
+    # Copies, as what is not used of the long arrays would live as long as the matrix.
+    matrix = csr_array((values[:kept].copy(), positions[:kept].copy(), ends), shape=(rows, width))
     matrix.has_canonical_format = True
     return matrix
+
+
+_BLOCK_ROWS = 4096
+"""Rows at a time: a column is written down a matrix, a number per cache line, which has to stay."""
+
+
+def _kept(slots: Sequence[tuple[Any, Any]], block: slice) -> tuple[Any, Any, Any]:
+    """Return values that are not zero and their positions, row by row, and how many each row has."""
+    rows = block.stop - block.start
+    values = np.empty((rows, len(slots)), np.float32)
+    positions = np.empty((rows, len(slots)), np.int32)
+    filled = np.empty((rows, len(slots)), np.bool_)
+    counts = np.zeros(rows, np.int32)
+    for at, (position, value) in enumerate(slots):
+        if value is None:
+            found, positions[:, at] = position[block] >= 0, position[block]
+            values[:, at] = found
+        else:
+            found = value[block] != 0
+            values[:, at], positions[:, at] = value[block], position
+        filled[:, at] = found
+        counts += found
+    kept = np.flatnonzero(filled)
+    return values.ravel().take(kept), positions.ravel().take(kept), counts

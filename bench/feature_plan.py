@@ -201,7 +201,7 @@ class Ways:
             block = bytes(1 << 20)
             path = target / f"{abs(hash(part))}"
             with path.open("wb") as file:
-                for _ in part.batches(columns, batch_rows=32_768):
+                for _ in part.batches(columns, batch_rows=32_768, coded=CATEGORIES):
                     pass
                 for start in range(0, left, len(block)):
                     file.write(block[: left - start])

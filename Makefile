@@ -56,7 +56,7 @@ test-fast: $(READY) ## The tests that need no Java
 test-spark4: export PYSPARK_PYTHON := $(CURDIR)/$(SPARK4)/bin/python
 test-spark4: export PYSPARK_DRIVER_PYTHON := $(CURDIR)/$(SPARK4)/bin/python
 test-spark4: $(SPARK4)/.ready ## The tests that need a JVM, on Spark 4.1 in an environment of its own
-	@$(SPARK4)/bin/python -m pytest -m spark
+	@$(SPARK4)/bin/python -m pytest -m spark -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) ## Our way and the peers', checked and timed: bench/RESULTS.md (BENCH=plan: that one)
 	@$(BIN)/python bench/run.py $(addprefix --only ,$(BENCH))

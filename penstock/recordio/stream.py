@@ -169,10 +169,12 @@ def _batches(
         found = find_frames(buffer.data[scanned:], source=name, base=base, whole=not more)
         known.append(_moved(found, scanned))
         scanned += found.stop
-        rows += _ends(found).size
+        rows += found.starts.size if not found.flags.any() else _ends(found).size
         while rows >= batch_rows or (rows and not more and found.error is None):
             frames = _together(known)
-            taken = int(_ends(frames)[min(rows, batch_rows) - 1]) + 1
+            taken = min(rows, batch_rows)
+            if frames.flags.any():
+                taken = int(_ends(frames)[taken - 1]) + 1
             batch, rest = frames.between(0, taken), frames.between(taken, frames.starts.size)
             stop = int(rest.offsets[0]) - buffer.base if rest.starts.size else scanned
             yield join_parts(buffer.data, batch, source=name, parts=parts)

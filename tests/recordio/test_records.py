@@ -314,6 +314,7 @@ def test_rows_that_differ_in_numbers_alone_are_read_at_once(rng, monkeypatch):
     """However many rows: one of them is parsed, and the others compared with it."""
     parsed = []
     parse = table_module.parse
+    monkeypatch.setattr(uniform, "_KNOWN", {})
     for module in (table_module, uniform):
         monkeypatch.setattr(
             module, "parse", lambda *row, **more: parsed.append(row) or parse(*row, **more)

@@ -146,3 +146,30 @@ def test_records_of_many_sizes_are_copied_though_no_copy_is_asked_for():
 
     assert records.features.tolist() == [[1, 2]] * 2
     assert not np.shares_memory(records.features, np.frombuffer(stream, np.uint8))
+
+
+def test_forms_of_one_size_do_not_take_each_other_s_place():
+    """One label, or none and two values more where the other says so: frames of equal size."""
+    values = np.arange(12, dtype="f4").reshape(3, 4)
+    labelled = bytes(recordio.encode_dense(values, np.ones(3, "f4")))
+    width = next(
+        width
+        for width in range(5, 20)
+        if len(recordio.encode_dense(np.ones((3, width), "f4"))) == len(labelled)
+    )
+    plain = bytes(recordio.encode_dense(np.ones((3, width), "f4")))
+
+    for _ in range(2):
+        first, second = recordio.decode(labelled), recordio.decode(plain)
+
+        assert (first.features.tolist(), first.labels.tolist()) == (values.tolist(), [1, 1, 1])
+        assert (second.features.shape, second.labels) == ((3, width), None)
+
+
+def test_no_more_than_some_forms_are_kept(monkeypatch):
+    monkeypatch.setattr(uniform, "_KNOWN", {})
+
+    for width in range(1, 3 * uniform._MOST_KNOWN):
+        recordio.decode(recordio.encode_dense(np.ones((2, width), "f4")))
+
+    assert 0 < len(uniform._KNOWN) <= uniform._MOST_KNOWN

@@ -144,17 +144,19 @@ def _form(frame: bytes) -> _Form | None:
         at += len(piece.content)
     features = row.entries[0].tensor
     values = _DTYPES[features.kind]
-    form = {
-        "values_at": places[0],
-        "values": values,
-        "width": len(features.values) // values.itemsize,
-    }
+    width = len(features.values) // values.itemsize
     if len(row.entries) == 1:
-        return _Form(**form)  # type: ignore[arg-type]
+        return _Form(values_at=places[0], values=values, width=width)
     label = row.entries[1].tensor
     kind = _DTYPES[label.kind]
-    count = len(label.values) // kind.itemsize
-    return _Form(**form, label_at=places[1], label=kind, label_width=count)  # type: ignore[arg-type]
+    return _Form(
+        values_at=places[0],
+        values=values,
+        width=width,
+        label_at=places[1],
+        label=kind,
+        label_width=len(label.values) // kind.itemsize,
+    )
 
 
 def _plain(tensor: Tensor) -> bool:
